@@ -1,0 +1,210 @@
+"""The events of governance, and the values inside them.
+
+Stream      ``events.governance.<intent_id>`` for one intent's assessment, decision and approval;
+            ``events.governance.mode`` and ``events.governance.policies`` for what applies to all.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from domain.event import Event, Value
+
+Decision = Literal["auto_approve", "requires_approval", "blocked"]
+RiskLevel = Literal["low", "medium", "high", "critical"]
+Mode = Literal["supervised", "autonomous", "aggressive"]
+NextAction = Literal["forward_to_spec_assembly", "send_to_approval_dashboard", "notify_user"]
+Evaluator = Literal["rubric", "claude"]
+
+
+class Evidence(Value):
+    """One line of the explanation: what was looked at, what was found, what it counted for."""
+
+    criterion: str
+    points: float  # signed, in score units (the sum over all lines is the score before clamping)
+    quote: str = ""  # from the intent
+    reference: str = ""  # the principle of the blueprint it was measured against
+    note: str = ""
+
+
+class Usage(Value):
+    """What a model call took. ``cost_usd`` is None where no price is configured."""
+
+    model: str
+    message_id: str = ""
+    prompt_digest: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    latency_ms: int = 0
+    attempts: int = 1
+    cost_usd: float | None = None
+    fallback_reason: str = ""  # why the rubric answered instead
+
+
+class Assessment(Value):
+    """How well an intent fits the blueprint, and what could go wrong."""
+
+    alignment_score: float = Field(ge=0, le=1)
+    aligned: bool
+    risk_level: RiskLevel
+    risk_factors: tuple[str, ...] = ()
+    reasoning: str
+    recommendations: tuple[str, ...] = ()
+    tier: int = Field(ge=0, le=3)  # effective: never less careful than what the rules find
+    claimed_tier: int = Field(ge=0, le=3)
+    self_reference: bool = False  # touches this system's own governance, policies or Phoenix
+    effects: tuple[str, ...] = ()
+    evaluator: Evaluator
+    rubric_version: str
+    evidence: tuple[Evidence, ...] = ()
+    usage: Usage | None = None
+
+
+class ConditionValue(Value):
+    """One condition of one policy with what it came to; ``value`` is None after an error."""
+
+    policy_id: str
+    expression: str
+    value: bool | None
+    error: str = ""
+
+
+class _Governance(Event):
+    context: ClassVar[str] = "governance"
+    key: ClassVar[str] = "intent_id"
+
+    intent_id: str
+
+
+class AlignmentAssessed(_Governance):
+    type: Literal["AlignmentAssessed.v1"] = "AlignmentAssessed.v1"
+    assessment: Assessment
+    blueprint_digest: str
+    intent_digest: str
+    attempt: int = 1  # the intent's
+
+
+class DecisionMade(_Governance):
+    """``inputs`` is all that the policies saw, so that the decision can be replayed."""
+
+    type: Literal["DecisionMade.v1"] = "DecisionMade.v1"
+    decision_id: str
+    decision: Decision
+    policy_applied: str  # "" when no policy held (then requires_approval)
+    conditions: tuple[ConditionValue, ...]
+    inputs: dict[str, bool | int | float | str]
+    mode: Mode
+    bundle_digest: str
+    reasoning: str
+    next_action: NextAction
+    attempt: int = 1
+
+
+class ApprovalRequested(_Governance):
+    """A person is asked. ``digest`` is SHA-256 of the RFC 8785 JSON of ``shown``."""
+
+    type: Literal["ApprovalRequested.v1"] = "ApprovalRequested.v1"
+    approval_id: str
+    decision_id: str
+    subject_type: Literal["intent", "build", "deploy"] = "intent"
+    digest: str
+    summary: str
+    reasons: tuple[str, ...] = ()
+    quorum: int = 1
+    expires_at: AwareDatetime
+    attempt: int = 1
+
+
+class ApprovalGranted(_Governance):
+    type: Literal["ApprovalGranted.v1"] = "ApprovalGranted.v1"
+    approval_id: str
+    digest: str
+    approver: str
+    comment: str = ""
+    warning: str = ""  # for example: the only approver is the submitter
+
+
+class ApprovalRejected(_Governance):
+    type: Literal["ApprovalRejected.v1"] = "ApprovalRejected.v1"
+    approval_id: str
+    digest: str
+    approver: str
+    reason: str
+
+
+class ApprovalExpired(_Governance):
+    type: Literal["ApprovalExpired.v1"] = "ApprovalExpired.v1"
+    approval_id: str
+
+
+class DecisionOverridden(_Governance):
+    """A person decides differently. The decision itself stays as it was."""
+
+    type: Literal["DecisionOverridden.v1"] = "DecisionOverridden.v1"
+    decision_id: str
+    decision: Literal["auto_approve", "blocked"]
+    by: str
+    reason: str
+
+
+class ModeChanged(Event):
+    context: ClassVar[str] = "governance"
+    key: ClassVar[str] = "stream"
+
+    type: Literal["ModeChanged.v1"] = "ModeChanged.v1"
+    stream: Literal["mode"] = "mode"
+    mode: Mode
+    previous: Mode | None = None
+    by: str
+    reason: str = ""
+    user_present: bool | None = None  # None: unchanged
+
+
+class Policy(Value):
+    """A rule: all ``conditions`` (CEL) true means ``outcome``."""
+
+    policy_id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")]
+    version: int = Field(default=1, ge=1)
+    description: str = Field(default="", max_length=500)
+    conditions: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = Field(
+        min_length=1, max_length=20
+    )
+    outcome: Decision
+    priority: int = Field(default=0, ge=0, le=1000)
+    modes: tuple[Mode, ...] = ()  # empty: in every mode
+
+
+class PolicyAdopted(Event):
+    context: ClassVar[str] = "governance"
+    key: ClassVar[str] = "stream"
+
+    type: Literal["PolicyAdopted.v1"] = "PolicyAdopted.v1"
+    stream: Literal["policies"] = "policies"
+    policy: Policy
+    bundle_digest: str  # of the whole bundle with this policy in it
+    by: str
+    reason: str = ""
+
+
+class PolicyRetired(Event):
+    context: ClassVar[str] = "governance"
+    key: ClassVar[str] = "stream"
+
+    type: Literal["PolicyRetired.v1"] = "PolicyRetired.v1"
+    stream: Literal["policies"] = "policies"
+    policy_id: str
+    bundle_digest: str
+    by: str
+    reason: str
+
+
+GovernanceEvent = (
+    AlignmentAssessed
+    | DecisionMade
+    | ApprovalRequested
+    | ApprovalGranted
+    | ApprovalRejected
+    | ApprovalExpired
+    | DecisionOverridden
+)
