@@ -193,6 +193,7 @@ class DeploymentStarted(_DeploymentEvent):
 
     type: Literal["DeploymentStarted.v1"] = "DeploymentStarted.v1"
     artifact_digest: str
+    provenance_digest: str  # of the signed DSSE envelope that vouches for the artifact
     wheel: str
     port: int  # base, before the host's port shift
     tier: int = 2
