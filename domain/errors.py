@@ -38,7 +38,9 @@ class NotAllowed(DomainError):
 class ConflictError(PhoenixError):
     """The subject has moved on since it was read."""
 
-    def __init__(self, subject: str, *, expected: int | None = None, found: int | None = None) -> None:
+    def __init__(
+        self, subject: str, *, expected: int | None = None, found: int | None = None
+    ) -> None:
         super().__init__(f"{subject}: expected last position {expected}, found {found}")
         self.subject = subject
         self.expected = expected

@@ -1,6 +1,6 @@
 """What every stored fact has in common, and the table of all event types.
 
-Stored as   ``events.<context>.<key>``, CloudEvents ``type`` = ``phoenix.<context>.<EventName>.v<n>``
+Stored as   ``events.<context>.<key>``, CloudEvents type ``phoenix.<context>.<EventName>.v<n>``
 Invariants  an event type is registered once; a stored event changes only by a new version.
 """
 

@@ -41,6 +41,7 @@ RefusalCode = Literal[
 TERMINAL: frozenset[Status] = frozenset(
     ("completed", "failed", "rejected", "blocked", "cancelled", "expired")
 )
+RETRIABLE: frozenset[Status] = frozenset(("failed", "cancelled", "expired"))
 PRIORITIES: tuple[Priority, ...] = ("critical", "high", "medium", "low")
 PRIORITY_BY_TIER: tuple[Priority, ...] = ("critical", "high", "medium", "low")
 TIER_BY_TYPE: dict[ServiceType, int] = {"infrastructure": 0, "sacred_loop": 1}
@@ -254,42 +255,70 @@ def decide(command: Command, state: State) -> tuple[IntentEvent, ...]:
     """
     if state.queued is None:
         raise NotFound(f"no intent {command.intent_id}")
-    intent_id, at = command.intent_id, command.at
     match command:
-        case Reprioritize(priority=priority):
-            _still_open(state)
-            if priority == state.priority:
-                return ()
-            return (IntentReprioritized(intent_id=intent_id, at=at, priority=priority),)
-        case Cancel(reason=reason):
-            if state.ended == "cancelled":
-                return ()
-            _still_open(state)
-            return (IntentCancelled(intent_id=intent_id, at=at, reason=reason),)
+        case Reprioritize():
+            return _reprioritize(command, state)
+        case Cancel():
+            return _cancel(command, state)
         case Retry():
-            if not state.ended:
-                return ()
-            if state.ended not in ("failed", "cancelled", "expired"):
-                raise IllegalTransition(f"a {state.ended} intent cannot be retried")
-            return (
-                state.queued.model_copy(update={"at": at, "attempt": state.queued.attempt + 1}),
-            )
-        case Finish(outcome=outcome, version=version, url=url):
-            if state.ended:
-                return ()  # cancelled or failed meanwhile: the first end counts
-            return (
-                IntentCompleted(
-                    intent_id=intent_id, at=at, outcome=outcome, version=version, url=url
-                ),
-            )
-        case Fail(status=status, phase=phase, reason=reason):
-            if state.ended:
-                return ()
-            return (
-                IntentFailed(intent_id=intent_id, at=at, status=status, phase=phase, reason=reason),
-            )
+            return _retry(command, state, state.queued)
+        case Finish():
+            return _finish(command, state)
+        case Fail():
+            return _fail(command, state)
         case _:
             assert_never(command)
+
+
+def _reprioritize(command: Reprioritize, state: State) -> tuple[IntentEvent, ...]:
+    _still_open(state)
+    if command.priority == state.priority:
+        return ()
+    event = IntentReprioritized(
+        intent_id=command.intent_id, at=command.at, priority=command.priority
+    )
+    return (event,)
+
+
+def _cancel(command: Cancel, state: State) -> tuple[IntentEvent, ...]:
+    if state.ended == "cancelled":
+        return ()
+    _still_open(state)
+    return (IntentCancelled(intent_id=command.intent_id, at=command.at, reason=command.reason),)
+
+
+def _retry(command: Retry, state: State, queued: IntentQueued) -> tuple[IntentEvent, ...]:
+    if not state.ended:
+        return ()
+    if state.ended not in RETRIABLE:
+        raise IllegalTransition(f"a {state.ended} intent cannot be retried")
+    return (queued.model_copy(update={"at": command.at, "attempt": queued.attempt + 1}),)
+
+
+def _finish(command: Finish, state: State) -> tuple[IntentEvent, ...]:
+    if state.ended:
+        return ()  # cancelled or failed meanwhile: the first end counts
+    event = IntentCompleted(
+        intent_id=command.intent_id,
+        at=command.at,
+        outcome=command.outcome,
+        version=command.version,
+        url=command.url,
+    )
+    return (event,)
+
+
+def _fail(command: Fail, state: State) -> tuple[IntentEvent, ...]:
+    if state.ended:
+        return ()
+    event = IntentFailed(
+        intent_id=command.intent_id,
+        at=command.at,
+        status=command.status,
+        phase=command.phase,
+        reason=command.reason,
+    )
+    return (event,)
 
 
 def _still_open(state: State) -> None:

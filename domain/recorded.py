@@ -14,7 +14,7 @@ class Recorded(Generic[E]):
 
     ``position`` is the stream sequence: 1-based, grows, may skip for one reader's filter.
     ``correlation_id`` is the intent all this belongs to, ``causation_id`` what led to this event
-    (an event id, or a position for raw intents), ``epoch`` the writing leader's term (0: no leader).
+    (an event id, or a position for raw intents), ``epoch`` the writing leader's term (0: none).
     """
 
     position: int

@@ -38,9 +38,7 @@ class Table(Generic[Row]):
     columns: tuple[str, ...] = ()
 
 
-def apply(
-    table: Table[Row], rows: dict[str, Row], recorded: Recorded[Event]
-) -> dict[str, Row]:
+def apply(table: Table[Row], rows: dict[str, Row], recorded: Recorded[Event]) -> dict[str, Row]:
     """Fold one event into a plain mapping: what tests and replays in memory use."""
     changed = dict(rows)
     for key in table.keys(recorded):

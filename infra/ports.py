@@ -1,4 +1,7 @@
-"""What the services and Phoenix see of the outside world. Adapters: ``infra.nats``, ``infra.views``."""
+"""What the services and Phoenix see of the outside world.
+
+Adapters: ``infra.nats``, ``infra.views``.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -63,7 +66,7 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events in log order. ``position`` is that of the last one; ``pending`` how many more match."""
+    """Events in log order; ``position`` is the last one's, ``pending`` how many more match."""
 
     events: Sequence[Recorded[Event]]
     position: int
@@ -71,12 +74,12 @@ class Batch:
 
 
 class Subscription(Protocol):
-    """Batches from the log, in order, without gaps or repeats, across reconnects, without an end."""
+    """Batches from the log, in order, without gaps or repeats, across reconnects; never ends."""
 
     def __aiter__(self) -> AsyncIterator[Batch]: ...
 
     async def horizon(self) -> int:
-        """A position up to which every matching event has been handed out (may lie between events)."""
+        """A position up to which every matching event has been handed out; no event need be there."""
 
     async def close(self) -> None: ...
 
@@ -98,10 +101,16 @@ class EventLog(Protocol):
             ValueError: version and fence on a single write.
         """
 
-    async def submit(self, body: bytes, *, message_id: str = "", headers: Mapping[str, str] | None = None) -> int:
-        """Publish a raw intent to ``intents.submit``; return its position."""
+    async def submit(self, body: bytes, *, person: str = "", message_id: str = "") -> int:
+        """Publish a raw intent; return its position.
 
-    async def read(self, subject: str, *, after: int = 0, limit: int = 10_000) -> list[Recorded[Event]]:
+        Without a person it goes to ``intents.submit``, where anyone may publish; with one to
+        ``intents.by.<person>``, where only services may: that is how a proven identity travels.
+        """
+
+    async def read(
+        self, subject: str, *, after: int = 0, limit: int = 10_000
+    ) -> list[Recorded[Event]]:
         """The events of one literal subject after a position, oldest first; empty when none."""
 
     async def get(self, position: int) -> Recorded[Event] | None:
@@ -134,7 +143,7 @@ class ObjectStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows of one page; ``cursor`` asks for the next one ("" at the end); ``total`` of all pages."""
+    """Rows of one page; ``cursor`` asks for the next ("" at the end); ``total`` of all pages."""
 
     rows: Sequence[Any]
     cursor: str
@@ -166,8 +175,8 @@ class Views(Protocol):
         limit: int = 50,
         cursor: str = "",
     ) -> Page:
-        """One page. ``where`` compares declared columns (a tuple means any of), ``text`` searches the
-        row's JSON without case, ``order`` is a declared column ("" = key).
+        """One page. ``where`` compares declared columns (a tuple means any of), ``text`` searches
+        the row's JSON without case, ``order`` is a declared column ("" = key).
 
         Raises:
             Invalid: an unknown column or a cursor that is not ours.

@@ -1,0 +1,212 @@
+"""The door: what becomes of one raw message on ``intents.>``.
+
+Invariants  every raw message gets exactly one answer, ``IntentQueued`` or ``IntentRefused`` with
+            the reason and the message's position; whatever the bytes are, nothing is raised.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from pydantic import ValidationError
+
+from domain.intent import (
+    DEFAULT_TIER,
+    MAX_MESSAGE_BYTES,
+    PRIORITY_BY_TIER,
+    TIER_BY_TYPE,
+    Intent,
+    IntentQueued,
+    IntentRefused,
+    RawIntent,
+    RefusalCode,
+    Source,
+    Submission,
+)
+
+INTENT_NAMESPACE = UUID("5d1e0f6c-64cf-5f0e-9d0e-3f5b2ce1c9a1")
+PERSON_PREFIX = "intents.by."  # only services may publish there: the identity is proven
+SIMILARITY_MAX = 0.90  # name and purpose together; above it two open intents are one wish
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIntent:
+    """What the door knows of an intent that is not finished."""
+
+    intent_id: str
+    service_name: str
+    grams: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """The queue as it stands: open intents by service name, known ids with their submission."""
+
+    open: tuple[OpenIntent, ...]
+    capacity: int
+
+
+def judge(
+    raw: RawIntent, *, position: int, queue: Queue, known: IntentQueued | None, at: datetime
+) -> IntentQueued | IntentRefused:
+    """Return the one answer to a raw message.
+
+    ``known`` is the intent already queued under the id that this message claims, if any
+    (``claimed_id`` finds that id).
+    """
+    refusal = _Refusal(position, at)
+    if len(raw.body) > MAX_MESSAGE_BYTES:
+        size = f"{len(raw.body)} bytes, at most {MAX_MESSAGE_BYTES} are allowed"
+        return refusal.of("too_large", f"the message has {size}")
+    try:
+        body = json.loads(raw.body)
+    except (ValueError, RecursionError) as error:
+        return refusal.of("malformed", f"the message is not JSON: {error}")
+    if not isinstance(body, dict):
+        return refusal.of("malformed", f"the message is a JSON {_kind(body)}, not an object")
+    refusal.claimed(body)
+    try:
+        submission = Submission.model_validate_json(raw.body)
+    except ValidationError as error:
+        field, message = first_error(error)
+        return refusal.of("invalid", message, field=field)
+    intent = settle(submission, raw=raw, position=position)
+    return _place(intent, refusal, queue, known, position=position, at=at)
+
+
+def _place(
+    intent: Intent,
+    refusal: "_Refusal",
+    queue: Queue,
+    known: IntentQueued | None,
+    *,
+    position: int,
+    at: datetime,
+) -> IntentQueued | IntentRefused:
+    if known is not None:
+        if known.intent == intent:
+            return refusal.of("repeated", "this intent is known", existing=known.intent_id)
+        reason = "the intent_id belongs to an intent with other content"
+        return refusal.of("id_in_use", reason, field="intent_id", existing=known.intent_id)
+    if twin := find_duplicate(intent.service_name, intent.purpose, queue.open):
+        reason = (
+            f"an open intent for {twin.service_name!r} wants the same"
+            if twin.service_name != intent.service_name
+            else f"an intent for service {twin.service_name!r} is still open"
+        )
+        return refusal.of("duplicate", reason, field="service_name", existing=twin.intent_id)
+    if len(queue.open) >= queue.capacity:
+        return refusal.of("queue_full", f"{queue.capacity} intents are open; try again later")
+    return IntentQueued(intent_id=intent.intent_id, at=at, intent=intent, raw_position=position)
+
+
+def settle(submission: Submission, *, raw: RawIntent, position: int) -> Intent:
+    """Return the intent with every default settled and the identity as far as it is proven."""
+    person = raw.subject_name.removeprefix(PERSON_PREFIX)
+    proven = person != raw.subject_name
+    tier = submission.target_tier
+    if tier is None:
+        tier = TIER_BY_TYPE.get(submission.service_type, DEFAULT_TIER)
+    fallback: Source = "api" if proven else "nats"
+    return Intent(
+        intent_id=str(submission.intent_id or derived_id(position)),
+        submitted_by=person if proven else submission.submitted_by,
+        authenticated=proven,
+        source=submission.source or fallback,
+        priority=submission.priority or PRIORITY_BY_TIER[tier],
+        target_tier=tier,
+        **submission.model_dump(
+            exclude={"intent_id", "submitted_by", "source", "priority", "target_tier"}
+        ),
+    )
+
+
+def derived_id(position: int) -> UUID:
+    """The id of an intent whose message gives none."""
+    return uuid5(INTENT_NAMESPACE, str(position))
+
+
+def claimed_id(body: bytes) -> str:
+    """The intent_id a raw message claims, in canonical form; "" when there is none to read."""
+    if len(body) > MAX_MESSAGE_BYTES:
+        return ""
+    try:
+        return str(UUID(json.loads(body)["intent_id"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ""
+
+
+def find_duplicate(
+    service_name: str, purpose: str, open_intents: Iterable[OpenIntent]
+) -> OpenIntent | None:
+    """Return the open intent that asks for the same: same name, or name and purpose too alike."""
+    grams = trigrams(service_name, purpose)
+    for other in open_intents:
+        if other.service_name == service_name:
+            return other
+        if similarity(grams, other.grams) > SIMILARITY_MAX:
+            return other
+    return None
+
+
+def trigrams(service_name: str, purpose: str) -> frozenset[str]:
+    """The letter triples of name and purpose, without case, punctuation and word order."""
+    words = "".join(c if c.isalnum() else " " for c in f"{service_name} {purpose}".lower()).split()
+    return frozenset(f" {word} "[i : i + 3] for word in words for i in range(len(word)))
+
+
+def similarity(a: frozenset[str], b: frozenset[str]) -> float:
+    """Dice coefficient of two trigram sets: 0 nothing in common, 1 the same."""
+    return 2 * len(a & b) / (len(a) + len(b)) if a or b else 1.0
+
+
+def first_error(error: ValidationError) -> tuple[str, str]:
+    """The dotted field and the message of the first thing pydantic found wrong."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return field, f"{field}: {first['msg']}" if field else first["msg"]
+
+
+def _kind(value: object) -> str:
+    match value:
+        case list():
+            return "array"
+        case str():
+            return "string"
+        case bool():
+            return "boolean"
+        case None:
+            return "null"
+        case _:
+            return "number"
+
+
+class _Refusal:
+    """Collects what is known of a message while it is being judged."""
+
+    def __init__(self, position: int, at: datetime) -> None:
+        self._position = position
+        self._at = at
+        self._intent_id = ""
+        self._service_name = ""
+
+    def claimed(self, body: dict[str, Any]) -> None:
+        self._intent_id = str(body.get("intent_id") or "")[:64]
+        self._service_name = str(body.get("service_name") or "")[:64]
+
+    def of(
+        self, code: RefusalCode, reason: str, *, field: str = "", existing: str = ""
+    ) -> IntentRefused:
+        return IntentRefused(
+            at=self._at,
+            raw_position=self._position,
+            code=code,
+            reason=reason,
+            field=field,
+            intent_id=self._intent_id,
+            service_name=self._service_name,
+            existing=existing,
+        )
