@@ -93,7 +93,7 @@ class DecisionMade(_Governance):
     decision: Decision
     policy_applied: str  # "" when no policy held (then requires_approval)
     conditions: tuple[ConditionValue, ...]
-    inputs: dict[str, bool | int | float | str]
+    inputs: dict[str, bool | int | float | str | tuple[str, ...]]
     mode: Mode
     bundle_digest: str
     reasoning: str
@@ -102,7 +102,10 @@ class DecisionMade(_Governance):
 
 
 class ApprovalRequested(_Governance):
-    """A person is asked. ``digest`` is SHA-256 of the RFC 8785 JSON of ``shown``."""
+    """A person is asked. ``digest`` is SHA-256 of the RFC 8785 JSON of ``domain.governance.shown``.
+
+    From ``service_name`` on: what a list of open approvals shows, so that it needs no other event.
+    """
 
     type: Literal["ApprovalRequested.v1"] = "ApprovalRequested.v1"
     approval_id: str
@@ -114,6 +117,12 @@ class ApprovalRequested(_Governance):
     quorum: int = 1
     expires_at: AwareDatetime
     attempt: int = 1
+    service_name: str = ""
+    submitted_by: str = ""
+    alignment_score: float | None = None
+    risk_level: RiskLevel | None = None
+    tier: int | None = None
+    warning: str = ""  # for example: a second approver was wanted and does not exist
 
 
 class ApprovalGranted(_Governance):

@@ -1,0 +1,498 @@
+"""Governance of one intent: assessment, decision, approval, override.
+
+Stream      ``events.governance.<intent_id>``
+Invariants  an attempt is decided once for the same question; an approval counts once a person, for
+            exactly what was shown, until it expires; the submitter does not approve alone while
+            somebody else could; nothing here changes an event, an override is one more.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal, assert_never
+from uuid import UUID, uuid5
+
+from domain.canonical import digest
+from domain.errors import IllegalTransition, Invalid, NotAllowed, NotFound
+from domain.governance_events import (
+    AlignmentAssessed,
+    ApprovalExpired,
+    ApprovalGranted,
+    ApprovalRejected,
+    ApprovalRequested,
+    Assessment,
+    DecisionMade,
+    DecisionOverridden,
+    GovernanceEvent,
+    Mode,
+)
+from domain.intent import Intent
+from domain.policy import Inputs, Outcome
+
+NAMESPACE = UUID("b0c8e6f4-51d2-5c1e-9a53-7d6f1f0a2c11")
+APPROVER_ROLES: frozenset[str] = frozenset(("approver", "admin"))
+REASON_CHARS_MAX = 2000
+
+ApprovalStatus = Literal["pending", "granted", "rejected", "expired"]
+Standing = Literal["undecided", "waiting", "cleared", "blocked", "rejected", "expired"]
+
+
+# --- state -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One question to people, with the answers so far."""
+
+    request: ApprovalRequested
+    granted_by: tuple[str, ...] = ()
+    rejected: ApprovalRejected | None = None
+    expired: bool = False
+
+    @property
+    def status(self) -> ApprovalStatus:
+        if self.rejected is not None:
+            return "rejected"
+        if len(self.granted_by) >= self.request.quorum:
+            return "granted"
+        return "expired" if self.expired else "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the events of one intent come to. ``attempt`` is that of the decision in force."""
+
+    attempt: int = 0  # 0 = nothing decided yet
+    assessed: AlignmentAssessed | None = None
+    decision: DecisionMade | None = None
+    approvals: tuple[Approval, ...] = ()  # of every subject type and attempt, oldest first
+    override: DecisionOverridden | None = None
+
+    def approval(self, approval_id: str) -> Approval | None:
+        return next((a for a in self.approvals if a.request.approval_id == approval_id), None)
+
+
+INITIAL = State()
+
+
+def evolve(state: State, event: GovernanceEvent) -> State:
+    match event:
+        case AlignmentAssessed():
+            return replace(state, assessed=event)
+        case DecisionMade():
+            return replace(state, decision=event, attempt=event.attempt)
+        case ApprovalRequested():
+            return replace(state, approvals=(*state.approvals, Approval(event)))
+        case ApprovalGranted(approver=approver):
+            return _changed(state, event.approval_id, lambda a: _with_grant(a, approver))
+        case ApprovalRejected():
+            return _changed(state, event.approval_id, lambda a: replace(a, rejected=event))
+        case ApprovalExpired():
+            return _changed(state, event.approval_id, lambda a: replace(a, expired=True))
+        case DecisionOverridden():
+            return replace(state, override=event)
+        case _:
+            assert_never(event)
+
+
+def _with_grant(approval: Approval, approver: str) -> Approval:
+    if approver in approval.granted_by:
+        return approval
+    return replace(approval, granted_by=(*approval.granted_by, approver))
+
+
+def _changed(state: State, approval_id: str, change: Any) -> State:
+    """Apply an answer to a pending approval; the first end counts, later answers are ignored."""
+    approvals = tuple(
+        change(a) if a.request.approval_id == approval_id and a.status == "pending" else a
+        for a in state.approvals
+    )
+    return replace(state, approvals=approvals)
+
+
+def fold(events: Iterable[object]) -> State:
+    """The state after these events; what is not of governance is passed over."""
+    state = INITIAL
+    for event in events:
+        if isinstance(event, GovernanceEvent):
+            state = evolve(state, event)
+    return state
+
+
+# --- what an intent may do ----------------------------------------------------------------------
+
+
+def standing(state: State, *, attempt: int | None = None) -> Standing:
+    """Where one attempt of an intent stands (default: the one decided last).
+
+    A person's override is about the intent, so it outlives the attempt it was made in; an approval
+    is for one decision and does not.
+    """
+    decision = state.decision
+    if decision is None or (attempt is not None and attempt != state.attempt):
+        return "undecided"
+    if state.override is not None:
+        return "cleared" if state.override.decision == "auto_approve" else "blocked"
+    match decision.decision:
+        case "auto_approve":
+            return "cleared"
+        case "blocked":
+            return "blocked"
+        case "requires_approval":
+            return _of_approval(state, decision)
+        case _:
+            assert_never(decision.decision)
+
+
+def _of_approval(state: State, decision: DecisionMade) -> Standing:
+    asked = [
+        a
+        for a in state.approvals
+        if a.request.decision_id == decision.decision_id and a.request.subject_type == "intent"
+    ]
+    if not asked:
+        return "waiting"
+    match asked[-1].status:
+        case "pending":
+            return "waiting"
+        case "granted":
+            return "cleared"
+        case "rejected":
+            return "rejected"
+        case "expired":
+            return "expired"
+
+
+def cleared(state: State, *, attempt: int | None = None) -> bool:
+    """May this attempt of the intent go on? The one answer for every service."""
+    return standing(state, attempt=attempt) == "cleared"
+
+
+# --- what a person is shown -------------------------------------------------------------------
+
+
+def shown(
+    intent: Intent, decision: DecisionMade, *, bundle_digest: str = "", spec_digest: str = ""
+) -> dict[str, Any]:
+    """Exactly what an approver sees, as JSON: whoever changes any of it changes the digest.
+
+    ``bundle_digest`` is that of the policies now in force (default: those of the decision);
+    ``spec_digest`` where a SPEC is part of the question.
+    """
+    return {
+        "intent": intent.model_dump(mode="json"),
+        "decision": decision.model_dump(mode="json"),
+        "bundle_digest": bundle_digest or decision.bundle_digest,
+        "spec_digest": spec_digest,
+    }
+
+
+def shown_digest(
+    intent: Intent, decision: DecisionMade, *, bundle_digest: str = "", spec_digest: str = ""
+) -> str:
+    """Hex SHA-256 of the RFC 8785 JSON of ``shown``."""
+    return digest(shown(intent, decision, bundle_digest=bundle_digest, spec_digest=spec_digest))
+
+
+# --- the leader's decision --------------------------------------------------------------------
+
+
+def decision_id(intent_id: str, attempt: int, bundle_digest: str = "") -> str:
+    """The id of the decision of one attempt: the same after a failover, so nothing is done twice.
+
+    ``bundle_digest`` is set only where a changed bundle asks the same attempt again.
+    """
+    return str(uuid5(NAMESPACE, f"{intent_id}/{attempt}/decide/{bundle_digest}"))
+
+
+def approval_id(decision_id: str, subject_type: str = "intent") -> str:
+    return str(uuid5(NAMESPACE, f"{decision_id}/{subject_type}"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decide:
+    """All that the leader has found out about one attempt of an intent."""
+
+    intent: Intent
+    attempt: int
+    assessment: Assessment
+    outcome: Outcome
+    inputs: Inputs
+    mode: Mode
+    bundle_digest: str
+    blueprint_digest: str
+    intent_digest: str
+    approvers: Collection[str]
+    approval_ttl: timedelta
+    at: datetime
+
+
+Decided = AlignmentAssessed | DecisionMade | ApprovalRequested
+
+
+def decide(command: Decide, state: State) -> tuple[Decided, ...]:
+    """Return assessment, decision and, where a person decides, the question; ``()`` when done.
+
+    Raises:
+        IllegalTransition: a later attempt is already decided.
+    """
+    if command.attempt < state.attempt:
+        raise IllegalTransition(f"attempt {state.attempt} is already decided")
+    if command.attempt == state.attempt:
+        return ()
+    intent_id = command.intent.intent_id
+    assessed = AlignmentAssessed(
+        intent_id=intent_id,
+        at=command.at,
+        assessment=command.assessment,
+        blueprint_digest=command.blueprint_digest,
+        intent_digest=command.intent_digest,
+        attempt=command.attempt,
+    )
+    made = DecisionMade(
+        intent_id=intent_id,
+        at=command.at,
+        decision_id=decision_id(intent_id, command.attempt),
+        decision=command.outcome.decision,
+        policy_applied=command.outcome.policy_applied,
+        conditions=command.outcome.conditions,
+        inputs=command.inputs,
+        mode=command.mode,
+        bundle_digest=command.bundle_digest,
+        reasoning=command.outcome.reasoning,
+        next_action=command.outcome.next_action,
+        attempt=command.attempt,
+    )
+    if made.decision != "requires_approval":
+        return (assessed, made)
+    return (assessed, made, _request(command, made))
+
+
+def _request(command: Decide, made: DecisionMade) -> ApprovalRequested:
+    intent, assessment = command.intent, command.assessment
+    quorum, warning = quorum_for(assessment.self_reference, command.approvers)
+    return ApprovalRequested(
+        intent_id=intent.intent_id,
+        at=command.at,
+        approval_id=approval_id(made.decision_id),
+        decision_id=made.decision_id,
+        digest=shown_digest(intent, made),
+        summary=f"{intent.service_name}: {intent.purpose}"[:500],
+        reasons=(made.reasoning, *assessment.risk_factors),
+        quorum=quorum,
+        expires_at=command.at + command.approval_ttl,
+        attempt=command.attempt,
+        service_name=intent.service_name,
+        submitted_by=intent.submitted_by,
+        alignment_score=assessment.alignment_score,
+        risk_level=assessment.risk_level,
+        tier=assessment.tier,
+        warning=warning,
+    )
+
+
+def quorum_for(self_reference: bool, approvers: Collection[str]) -> tuple[int, str]:
+    """How many people must agree, and a warning where there are too few people for that."""
+    if not self_reference:
+        return 1, ""
+    if len(set(approvers)) >= 2:
+        return 2, ""
+    return 1, "a change to this system itself wants two approvers; there is only one"
+
+
+# --- people -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """``digest`` is of what this person was shown; ``current`` of what would be shown now."""
+
+    intent_id: str
+    approval_id: str
+    digest: str
+    approver: str  # from authentication
+    roles: frozenset[str]
+    approvers: Collection[str]  # everybody who could
+    submitted_by: str
+    at: datetime
+    current: str = ""  # "": not taken again
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    intent_id: str
+    approval_id: str
+    digest: str
+    approver: str
+    roles: frozenset[str]
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expire:
+    intent_id: str
+    approval_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    intent_id: str
+    decision_id: str  # "": the one in force
+    decision: Literal["auto_approve", "blocked"]
+    by: str
+    roles: frozenset[str]
+    reason: str
+    at: datetime
+
+
+ApprovalCommand = Grant | Reject | Expire
+ApprovalEvent = ApprovalGranted | ApprovalRejected | ApprovalExpired
+
+
+def decide_approval(command: ApprovalCommand, state: State) -> tuple[ApprovalEvent, ...]:
+    """Return the answer to record; ``()`` when this person's same answer is already there.
+
+    Raises:
+        NotFound: there is no such approval.
+        NotAllowed: not an approver, or the submitter while somebody else could approve.
+        Invalid: field ``reason``: a rejection says why; field ``digest``: none was given.
+        IllegalTransition: it has ended or expired, a newer decision replaced it, or what was shown
+            is not what is asked.
+    """
+    approval = state.approval(command.approval_id)
+    if approval is None:
+        raise NotFound(f"no approval {command.approval_id}")
+    match command:
+        case Grant():
+            return _grant(command, approval, state)
+        case Reject():
+            return _reject(command, approval, state)
+        case Expire():
+            return _expire(command, approval)
+        case _:
+            assert_never(command)
+
+
+def _grant(command: Grant, approval: Approval, state: State) -> tuple[ApprovalGranted, ...]:
+    _may_answer(command.roles)
+    _same_question(command.digest, approval)
+    if command.approver in approval.granted_by:
+        return ()
+    _still_asked(approval, state, command.at)
+    if command.current and command.current != approval.request.digest:
+        raise IllegalTransition("the intent, its SPEC or the policies changed since it was asked")
+    warning = ""
+    if command.approver == command.submitted_by:
+        others = {name for name in command.approvers if name != command.approver}
+        if others:
+            raise NotAllowed("whoever submits an intent does not approve it")
+        warning = "the only approver is the submitter"
+    return (
+        ApprovalGranted(
+            intent_id=command.intent_id,
+            at=command.at,
+            approval_id=command.approval_id,
+            digest=command.digest,
+            approver=command.approver,
+            comment=command.comment[:REASON_CHARS_MAX],
+            warning=warning,
+        ),
+    )
+
+
+def _reject(command: Reject, approval: Approval, state: State) -> tuple[ApprovalRejected, ...]:
+    _may_answer(command.roles)
+    reason = _reason(command.reason)
+    _same_question(command.digest, approval)
+    if approval.rejected is not None and approval.rejected.approver == command.approver:
+        return ()
+    _still_asked(approval, state, command.at)
+    return (
+        ApprovalRejected(
+            intent_id=command.intent_id,
+            at=command.at,
+            approval_id=command.approval_id,
+            digest=command.digest,
+            approver=command.approver,
+            reason=reason,
+        ),
+    )
+
+
+def _expire(command: Expire, approval: Approval) -> tuple[ApprovalExpired, ...]:
+    if approval.status != "pending" or command.at < approval.request.expires_at:
+        return ()
+    return (
+        ApprovalExpired(
+            intent_id=command.intent_id, at=command.at, approval_id=command.approval_id
+        ),
+    )
+
+
+def _may_answer(roles: frozenset[str]) -> None:
+    if not roles & APPROVER_ROLES:
+        raise NotAllowed("this takes the role approver or admin")
+
+
+def _same_question(given: str, approval: Approval) -> None:
+    if not given:
+        raise Invalid("digest", "must be the digest of what was shown")
+    if given != approval.request.digest:
+        raise IllegalTransition("what was shown is not what is asked: look at it again")
+
+
+def _still_asked(approval: Approval, state: State, at: datetime) -> None:
+    if approval.status != "pending":
+        raise IllegalTransition(f"the approval has ended: {approval.status}")
+    if at >= approval.request.expires_at:
+        raise IllegalTransition("the approval has expired")
+    if state.override is not None:
+        raise IllegalTransition("the decision was overridden")
+    decision = state.decision
+    if approval.request.subject_type == "intent" and (
+        decision is None or decision.decision_id != approval.request.decision_id
+    ):
+        raise IllegalTransition("a newer decision has replaced this question")
+
+
+def _reason(reason: str) -> str:
+    stripped = reason.strip()
+    if not stripped:
+        raise Invalid("reason", "must say why")
+    if len(stripped) > REASON_CHARS_MAX:
+        raise Invalid("reason", f"must have at most {REASON_CHARS_MAX} characters")
+    return stripped
+
+
+def decide_override(command: Override, state: State) -> tuple[DecisionOverridden, ...]:
+    """Return the override to record; ``()`` when the same one stands.
+
+    Raises:
+        NotFound: nothing is decided for this intent.
+        NotAllowed: not an approver.
+        Invalid: no reason was given.
+        IllegalTransition: another decision is in force than the one named.
+    """
+    _may_answer(command.roles)
+    reason = _reason(command.reason)
+    if state.decision is None:
+        raise NotFound(f"no decision on intent {command.intent_id}")
+    in_force = state.decision.decision_id
+    if command.decision_id and command.decision_id != in_force:
+        raise IllegalTransition(f"the decision in force is {in_force}")
+    standing_override = state.override
+    if standing_override is not None and standing_override.decision == command.decision:
+        return ()
+    return (
+        DecisionOverridden(
+            intent_id=command.intent_id,
+            at=command.at,
+            decision_id=in_force,
+            decision=command.decision,
+            by=command.by,
+            reason=reason,
+        ),
+    )

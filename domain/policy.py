@@ -1,0 +1,195 @@
+"""Policies: which inputs they may read, and how their answers become one decision.
+
+A policy holds when all its conditions are true. The strictest outcome of those that hold wins
+(``blocked`` > ``requires_approval`` > ``auto_approve``); when none holds a person decides; an error
+in any condition of the mode's policies means that nothing is approved automatically. A mode is the
+set of policies that name it, or that name no mode. The conditions are evaluated by ``infra.cel``.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from domain.canonical import digest
+from domain.event import Value
+from domain.governance_events import (
+    Assessment,
+    ConditionValue,
+    Decision,
+    Mode,
+    NextAction,
+    Policy,
+)
+from domain.intent import Intent
+
+InputType = Literal["bool", "int", "double", "string", "list"]
+Inputs = dict[str, bool | int | float | str | tuple[str, ...]]
+
+# What a condition may read. Adopting a policy checks its types against this table.
+VARIABLES: Mapping[str, InputType] = {
+    "alignment_score": "double",
+    "aligned": "bool",
+    "risk_level": "string",
+    "tier": "int",
+    "claimed_tier": "int",
+    "self_reference": "bool",
+    "effects": "list",
+    "user_present": "bool",
+    "mode": "string",
+    "kind": "string",
+    "service_type": "string",
+    "priority": "string",
+    "source": "string",
+    "submitted_by": "string",
+    "authenticated": "bool",
+    "dependencies": "list",
+    "evaluator": "string",
+}
+
+SEVERITY: Mapping[Decision, int] = {"auto_approve": 0, "requires_approval": 1, "blocked": 2}
+NEXT_ACTION: Mapping[Decision, NextAction] = {
+    "auto_approve": "forward_to_spec_assembly",
+    "requires_approval": "send_to_approval_dashboard",
+    "blocked": "notify_user",
+}
+
+
+class PolicyCase(Value):
+    """A unit test inside a bundle: these inputs, this mode, this decision."""
+
+    name: str
+    mode: Mode
+    inputs: Inputs
+    decision: Decision
+
+
+class Bundle(Value):
+    """A set of policies that is in force as one; order does not matter."""
+
+    policies: tuple[Policy, ...]
+    tests: tuple[PolicyCase, ...] = ()
+
+    def of(self, mode: Mode) -> tuple[Policy, ...]:
+        """The policies of one mode, highest priority first."""
+        chosen = [policy for policy in self.policies if not policy.modes or mode in policy.modes]
+        return tuple(sorted(chosen, key=lambda policy: (-policy.priority, policy.policy_id)))
+
+    def with_policy(self, policy: Policy) -> "Bundle":
+        """The bundle in which this policy stands instead of the one with its id, if any."""
+        others = [p for p in self.policies if p.policy_id != policy.policy_id]
+        return self.model_copy(update={"policies": (*others, policy)})
+
+    def without(self, policy_id: str) -> "Bundle":
+        kept = tuple(p for p in self.policies if p.policy_id != policy_id)
+        return self.model_copy(update={"policies": kept})
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 over the policies (not the tests), whatever their order."""
+        ordered = sorted(self.policies, key=lambda policy: policy.policy_id)
+        return digest([policy.model_dump(mode="json") for policy in ordered])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the policies say. ``policy_applied`` is "" when none held."""
+
+    decision: Decision
+    policy_applied: str
+    conditions: tuple[ConditionValue, ...]
+    reasoning: str
+
+    @property
+    def next_action(self) -> NextAction:
+        return NEXT_ACTION[self.decision]
+
+
+class Conditions(Protocol):
+    """Evaluates the conditions of a bundle that was checked before."""
+
+    @property
+    def bundle(self) -> Bundle: ...
+
+    @property
+    def digest(self) -> str:
+        """The bundle's, taken once."""
+
+    def evaluate(self, mode: Mode, inputs: Inputs) -> tuple[ConditionValue, ...]:
+        """Every condition of the mode's policies with its value, or with an error and None."""
+
+
+def inputs_of(intent: Intent, assessment: Assessment, *, mode: Mode, user_present: bool) -> Inputs:
+    """All that policies see of one intent; stored with the decision so that it can be replayed."""
+    return {
+        "alignment_score": assessment.alignment_score,
+        "aligned": assessment.aligned,
+        "risk_level": assessment.risk_level,
+        "tier": assessment.tier,
+        "claimed_tier": assessment.claimed_tier,
+        "self_reference": assessment.self_reference,
+        "effects": assessment.effects,
+        "user_present": user_present,
+        "mode": mode,
+        "kind": intent.kind,
+        "service_type": intent.service_type,
+        "priority": intent.priority,
+        "source": intent.source,
+        "submitted_by": intent.submitted_by,
+        "authenticated": intent.authenticated,
+        "dependencies": intent.dependencies,
+        "evaluator": assessment.evaluator,
+    }
+
+
+def typed(inputs: Mapping[str, object]) -> Inputs:
+    """Inputs read back from JSON, each in its declared type (JSON writes 1.0 as 1)."""
+    result: Inputs = {}
+    for name, value in inputs.items():
+        if VARIABLES.get(name) == "double" and isinstance(value, int):
+            result[name] = float(value)
+        elif isinstance(value, list | tuple):
+            result[name] = tuple(str(item) for item in value)
+        elif isinstance(value, bool | int | float | str):
+            result[name] = value
+    return result
+
+
+def conclude(policies: Iterable[Policy], conditions: tuple[ConditionValue, ...]) -> Outcome:
+    """Turn the values of all conditions into one outcome: pure, total, and never lenient.
+
+    A policy whose conditions are missing from ``conditions`` does not hold and counts as an error.
+    """
+    values: dict[str, list[bool | None]] = {}
+    for condition in conditions:
+        values.setdefault(condition.policy_id, []).append(condition.value)
+    holding: list[Policy] = []
+    failed: list[str] = []
+    for policy in policies:
+        found = values.get(policy.policy_id, [])
+        if len(found) != len(policy.conditions) or None in found:
+            failed.append(policy.policy_id)
+        elif all(found):
+            holding.append(policy)
+    winner = min(
+        holding,
+        key=lambda p: (-SEVERITY[p.outcome], -p.priority, p.policy_id),
+        default=None,
+    )
+    if failed and (winner is None or winner.outcome == "auto_approve"):
+        names = ", ".join(failed)
+        reason = f"a condition of {names} could not be evaluated, so a person decides"
+        return Outcome("requires_approval", "", conditions, reason)
+    if winner is None:
+        reason = "no policy of this mode holds, so a person decides"
+        return Outcome("requires_approval", "", conditions, reason)
+    return Outcome(winner.outcome, winner.policy_id, conditions, _because(winner))
+
+
+def _because(policy: Policy) -> str:
+    about = f": {policy.description}" if policy.description else ""
+    return f"{policy.policy_id} holds ({' and '.join(policy.conditions)}){about}"
+
+
+def decide_by(conditions: Conditions, inputs: Inputs, *, mode: Mode) -> Outcome:
+    """The decision of a bundle on these inputs."""
+    return conclude(conditions.bundle.of(mode), conditions.evaluate(mode, inputs))
