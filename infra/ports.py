@@ -79,7 +79,7 @@ class Subscription(Protocol):
     def __aiter__(self) -> AsyncIterator[Batch]: ...
 
     async def horizon(self) -> int:
-        """A position up to which every matching event has been handed out; no event need be there."""
+        """A position up to which every matching event has been handed out."""
 
     async def close(self) -> None: ...
 
@@ -194,6 +194,9 @@ class Views(Protocol):
     async def changed(self, *, timeout_s: float) -> bool:
         """Wait for the next change; False when nothing changed in time."""
 
+    def wake(self) -> None:
+        """Let everyone who waits for a change look again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -240,6 +243,8 @@ class Context:
     capacity: int = 1
     role: str = "standby"  # active | standby
     epoch: int = 0
+    ready: bool = False  # the views have caught up once
+    problem: str = ""  # why this instance is degraded, in one line
     host_url: Callable[[int], str] = lambda port: f"http://127.0.0.1:{port}"
 
 

@@ -105,7 +105,7 @@ class SqliteViews:
             raise
         self._applied = position
         self._pending = batch.pending
-        self._wake()
+        self.wake()
 
     def get(self, table: Table[Row], key: str) -> Row | None:
         found = self._db.execute(
@@ -199,9 +199,10 @@ class SqliteViews:
             horizon = await self._subscription.horizon()
             if horizon > self._horizon:
                 self._horizon = horizon
-                self._wake()
+                self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let everyone who waits for a change look again."""
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -1,0 +1,75 @@
+"""Builds the Litestar application of one instance: the service's routes and what all share."""
+
+from typing import Any
+
+from litestar import Litestar, Request, get
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.response import ServerSentEvent
+from litestar_offline_docs import generate_static_files_config
+
+from infra.http.identity import Identity, write_guard
+from infra.http.problems import PROBLEM_HANDLERS
+from infra.http.requests import ReadYourWrites
+from infra.http.stream import event_stream, last_event_id
+from infra.http.traffic import Count, Traffic
+from infra.http.udc import probes_controller, udc_controller
+from infra.ports import Context, Service
+
+_DOCS = "/_docs"
+_BODY_MAX_BYTES = 2 * 2**20
+
+
+def build_app(service: Service, ctx: Context) -> Litestar:
+    """Return the application. ``service.open_writes`` (generated services) needs no token;
+    ``service.authenticate(request)`` may prove a person in its own way, such as a session."""
+    traffic = Traffic(ctx)
+
+    @get("/events", include_in_schema=True, tags=["UDC"])
+    async def events(request: Request[Any, Any, Any]) -> ServerSentEvent:
+        """Every event of the log from now on, or after ``Last-Event-ID``, as SSE."""
+        start = last_event_id(request, default=await ctx.log.last_position())
+        return event_stream(ctx.log, ("events.>",), after=start)
+
+    return Litestar(
+        route_handlers=[
+            udc_controller(ctx, service, traffic),
+            probes_controller(ctx, traffic),
+            events,
+            *service.routes(),
+        ],
+        middleware=[
+            Count(traffic),
+            Identity(ctx.auth, getattr(service, "authenticate", None)),
+            ReadYourWrites(ctx.views),
+        ],
+        guards=[write_guard(open_writes=getattr(service, "open_writes", False))],
+        exception_handlers=PROBLEM_HANDLERS,
+        openapi_config=_openapi(service),
+        static_files_config=[generate_static_files_config(f"{_DOCS}/static")],
+        request_max_body_size=_BODY_MAX_BYTES,
+        logging_config=None,
+    )
+
+
+def _openapi(service: Service) -> OpenAPIConfig:
+    static = f"{_DOCS}/static"
+    return OpenAPIConfig(
+        title=service.name,
+        version=service.version,
+        path="/schema",
+        components=Components(
+            security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}
+        ),
+        security=[{"token": []}, {}],
+        render_plugins=[
+            SwaggerRenderPlugin(
+                js_url=f"{static}/swagger-ui-bundle.js",
+                css_url=f"{static}/swagger-ui.css",
+                standalone_preset_js_url=f"{static}/swagger-ui-standalone-preset.js",
+                favicon="",
+            ),
+            JsonRenderPlugin(),
+        ],
+    )
