@@ -1,0 +1,153 @@
+"""Events as CloudEvents 1.0 (JSON, structured mode) and back.
+
+Stored      the whole fact is in the body; headers hold only what the server acts on.
+Ids         UUIDv5 of the command, the index in its append and the type: a repeat is recognised.
+Raw         a message on ``intents.>`` is anyone's bytes and becomes a ``RawIntent``.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+import orjson
+from pydantic import ValidationError
+
+from domain.catalog import EVENT_TYPES
+from domain.errors import PoisonError, UnknownEventType
+from domain.event import Event
+from domain.intent import RawIntent
+from domain.recorded import Recorded
+from infra.ports import Fence, Meta, Write
+
+CONTENT_TYPE = "application/cloudevents+json"
+NAMESPACE = UUID("6f2b1a52-6c1f-5b0e-9a55-0d7f5a3c9b11")
+RAW_PREFIX = "intents."
+SUBMIT_SUBJECT = "intents.submit"
+# Only services may publish here, so the actor that its header names has been authenticated.
+AUTHENTICATED_SUBJECT = "intents.authenticated"
+ACTOR_HEADER = "Phoenix-Actor"
+MESSAGE_ID = "Nats-Msg-Id"
+
+_ENVELOPE_ONLY = {"type", "at"}
+
+
+def event_id(command_id: str, index: int, event: Event) -> str:
+    """The same command gives the same id for the same event, at any time and on any host."""
+    return str(uuid5(NAMESPACE, f"{command_id}/{index}/{event.full_type}"))
+
+
+def encode(event: Event, *, id: str, meta: Meta, epoch: int = 0) -> bytes:
+    """Return the message body of one event."""
+    envelope: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": id,
+        "source": meta.source or "phoenix",
+        "type": event.full_type,
+        "subject": event.stream_key,
+        "time": event.at,
+        "datacontenttype": "application/json",
+        "data": event.model_dump(mode="json", exclude=_ENVELOPE_ONLY),
+    }
+    if meta.correlation_id:
+        envelope["correlationid"] = meta.correlation_id
+    if meta.causation_id:
+        envelope["causationid"] = meta.causation_id
+    if meta.actor:
+        envelope["actor"] = meta.actor
+    if epoch:
+        envelope["epoch"] = epoch
+    if meta.traceparent:
+        envelope["traceparent"] = meta.traceparent
+    return orjson.dumps(envelope)
+
+
+def decode(
+    subject: str,
+    body: bytes,
+    *,
+    position: int,
+    time: datetime,
+    headers: Mapping[str, str] | None = None,
+) -> Recorded[Event]:
+    """Return the event of a stored message. ``time`` and ``headers`` matter for raw intents only.
+
+    Raises:
+        UnknownEventType: written by a newer version of the system.
+        PoisonError: not an event of ours, or damaged; the text names the position.
+    """
+    if subject.startswith(RAW_PREFIX):
+        return _raw(subject, body, position, time, headers or {})
+    try:
+        envelope = orjson.loads(body)
+        full_type = envelope["type"]
+        cls = EVENT_TYPES.get(full_type)
+        if cls is None:
+            unknown = UnknownEventType(str(full_type))
+            unknown.add_note(f"at position {position} on {subject}")
+            raise unknown
+        data = envelope["data"]
+        data["at"] = envelope["time"]
+        return Recorded(
+            position=position,
+            event=cls.model_validate(data),
+            subject=subject,
+            id=envelope["id"],
+            actor=envelope.get("actor", ""),
+            correlation_id=envelope.get("correlationid", ""),
+            causation_id=envelope.get("causationid", ""),
+            epoch=envelope.get("epoch", 0),
+            source=envelope["source"],
+            traceparent=envelope.get("traceparent", ""),
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise PoisonError(f"position {position} on {subject} cannot be read: {error!r}") from error
+
+
+def stored_id(subject: str, body: bytes) -> str:
+    """The event id in a stored body; "" where it has none."""
+    if subject.startswith(RAW_PREFIX):
+        return ""
+    try:
+        return str(orjson.loads(body)["id"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ""
+
+
+def check(writes: Sequence[Write], fence: Fence | None) -> int | None:
+    """Return the index of the write that carries the fence, None without a fence.
+
+    Raises:
+        ValueError: nothing to write; a second condition on one message, which has room for one;
+            or a version on a subject that the same append has written before (the server
+            compares with what is committed and would always refuse it).
+    """
+    if not writes:
+        raise ValueError("an append needs at least one event")
+    seen: set[str] = set()
+    for write in writes:
+        subject = write.event.subject
+        if write.expected is not None and subject in seen:
+            raise ValueError(f"only the first write on {subject} may state a version")
+        seen.add(subject)
+    if fence is None:
+        return None
+    if fence.subject in seen:
+        raise ValueError(f"{fence.subject} cannot be fenced by itself")
+    for index in reversed(range(len(writes))):
+        if writes[index].expected is None:
+            return index
+    raise ValueError("a fence needs a write without a version condition")
+
+
+def _raw(
+    subject: str, body: bytes, position: int, time: datetime, headers: Mapping[str, str]
+) -> Recorded[Event]:
+    return Recorded(
+        position=position,
+        event=RawIntent(subject_name=subject, body=body, at=time),
+        subject=subject,
+        id=headers.get(MESSAGE_ID, ""),
+        actor=headers.get(ACTOR_HEADER, "") if subject == AUTHENTICATED_SUBJECT else "",
+        traceparent=headers.get("traceparent", ""),
+    )
