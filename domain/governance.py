@@ -262,6 +262,7 @@ def decide(command: Decide, state: State) -> tuple[Decided, ...]:
         reasoning=command.outcome.reasoning,
         next_action=command.outcome.next_action,
         attempt=command.attempt,
+        service_name=command.intent.service_name,
     )
     if made.decision != "requires_approval":
         return (assessed, made)

@@ -99,6 +99,7 @@ class DecisionMade(_Governance):
     reasoning: str
     next_action: NextAction
     attempt: int = 1
+    service_name: str = ""
 
 
 class ApprovalRequested(_Governance):

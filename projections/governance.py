@@ -1,0 +1,536 @@
+"""What governance shows: undecided intents, decisions, approvals, the mode, the policies, the audit.
+
+Source      ``events.intent.>`` and ``events.governance.>``
+Rebuild     fold from position 0
+"""
+
+from typing import Any, Literal
+
+from pydantic import AwareDatetime
+
+from domain.event import Value
+from domain.governance_events import (
+    ApprovalExpired,
+    ApprovalGranted,
+    ApprovalRejected,
+    ApprovalRequested,
+    Decision,
+    DecisionMade,
+    DecisionOverridden,
+    Mode,
+    ModeChanged,
+    NextAction,
+    Policy,
+    PolicyAdopted,
+    PolicyRetired,
+    RiskLevel,
+)
+from domain.intent import (
+    PRIORITIES,
+    Intent,
+    IntentCancelled,
+    IntentCompleted,
+    IntentFailed,
+    IntentQueued,
+    IntentReprioritized,
+    Priority,
+)
+from domain.recorded import Recorded
+from domain.view import Table
+
+_ENDED = (IntentCancelled, IntentCompleted, IntentFailed)
+_POSITIONS = 10**15  # more than any log holds: priority first, then the order of arrival
+
+
+# --- undecided ----------------------------------------------------------------------------------
+
+
+class Undecided(Value):
+    """An attempt of an intent that waits for its decision."""
+
+    intent: Intent
+    attempt: int
+    position: int  # of its IntentQueued
+    priority: Priority
+    rank: int  # order of work: priority, then position
+
+
+def _undecided_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
+    event = recorded.event
+    if isinstance(event, IntentQueued | IntentReprioritized | DecisionMade | _ENDED):
+        return (event.intent_id,)
+    return ()
+
+
+def _fold_undecided(row: Undecided | None, recorded: Recorded[Any], _: str) -> Undecided | None:
+    event = recorded.event
+    if isinstance(event, IntentQueued):
+        priority = event.intent.priority
+        return Undecided(
+            intent=event.intent,
+            attempt=event.attempt,
+            position=recorded.position,
+            priority=priority,
+            rank=_rank(priority, recorded.position),
+        )
+    if row is None:
+        return None
+    if isinstance(event, IntentReprioritized):
+        rank = _rank(event.priority, row.position)
+        return row.model_copy(update={"priority": event.priority, "rank": rank})
+    if isinstance(event, DecisionMade) and event.attempt < row.attempt:
+        return row
+    return None  # decided, or ended before that
+
+
+def _rank(priority: Priority, position: int) -> int:
+    return PRIORITIES.index(priority) * _POSITIONS + position
+
+
+UNDECIDED: Table[Undecided] = Table(
+    name="undecided",
+    version=1,
+    subjects=("events.intent.>", "events.governance.>"),
+    row=Undecided,
+    keys=_undecided_keys,
+    fold=_fold_undecided,
+    columns=("rank",),
+)
+
+
+# --- decisions ----------------------------------------------------------------------------------
+
+
+class DecisionRow(Value):
+    """One decision, with the override that a person put beside it, if any."""
+
+    decision_id: str
+    intent_id: str
+    attempt: int
+    service_name: str
+    decision: Decision
+    policy_applied: str
+    next_action: NextAction
+    mode: Mode
+    alignment_score: float | None
+    risk_level: str
+    tier: int | None
+    self_reference: bool
+    evaluator: str
+    bundle_digest: str
+    reasoning: str
+    at: AwareDatetime
+    position: int
+    overridden_to: Literal["", "auto_approve", "blocked"] = ""
+    overridden_by: str = ""
+    override_reason: str = ""
+
+
+def _decision_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
+    event = recorded.event
+    if isinstance(event, DecisionMade | DecisionOverridden):
+        return (event.decision_id,)
+    return ()
+
+
+def _fold_decision(row: DecisionRow | None, recorded: Recorded[Any], _: str) -> DecisionRow | None:
+    event = recorded.event
+    if isinstance(event, DecisionMade):
+        return _decision_row(event, recorded.position)
+    if isinstance(event, DecisionOverridden) and row is not None:
+        return row.model_copy(
+            update={
+                "overridden_to": event.decision,
+                "overridden_by": event.by,
+                "override_reason": event.reason,
+            }
+        )
+    return row
+
+
+def _decision_row(event: DecisionMade, position: int) -> DecisionRow:
+    score, tier = event.inputs.get("alignment_score"), event.inputs.get("tier")
+    return DecisionRow(
+        decision_id=event.decision_id,
+        intent_id=event.intent_id,
+        attempt=event.attempt,
+        service_name=event.service_name,
+        decision=event.decision,
+        policy_applied=event.policy_applied,
+        next_action=event.next_action,
+        mode=event.mode,
+        alignment_score=float(score) if isinstance(score, int | float) else None,
+        risk_level=str(event.inputs.get("risk_level", "")),
+        tier=tier if isinstance(tier, int) else None,
+        self_reference=event.inputs.get("self_reference") is True,
+        evaluator=str(event.inputs.get("evaluator", "")),
+        bundle_digest=event.bundle_digest,
+        reasoning=event.reasoning,
+        at=event.at,
+        position=position,
+    )
+
+
+DECISIONS: Table[DecisionRow] = Table(
+    name="decisions",
+    version=1,
+    subjects=("events.governance.>",),
+    row=DecisionRow,
+    keys=_decision_keys,
+    fold=_fold_decision,
+    columns=("position", "decision", "intent_id", "policy_applied", "mode", "risk_level", "tier"),
+)
+
+
+# --- approvals ----------------------------------------------------------------------------------
+
+ApprovalState = Literal["pending", "granted", "rejected", "expired", "overridden", "withdrawn"]
+
+
+class Answered(Value):
+    """How the question of an earlier attempt ended."""
+
+    approval_id: str
+    attempt: int
+    status: ApprovalState
+    answered_by: str
+    reason: str
+
+
+class ApprovalRow(Value):
+    """The newest question to people about one intent. The key is the intent's id.
+
+    ``withdrawn``: the intent ended, or was decided anew, before anybody answered.
+    """
+
+    intent_id: str
+    approval_id: str
+    decision_id: str
+    attempt: int
+    subject_type: Literal["intent", "build", "deploy"]
+    status: ApprovalState
+    service_name: str
+    submitted_by: str
+    summary: str
+    reasons: tuple[str, ...]
+    alignment_score: float | None
+    risk_level: RiskLevel | None
+    tier: int | None
+    digest: str
+    quorum: int
+    granted_by: tuple[str, ...] = ()
+    answered_by: str = ""  # who gave the last answer
+    reason: str = ""  # of a rejection or an override; else the last comment
+    warning: str = ""
+    requested_at: AwareDatetime
+    expires_at: AwareDatetime
+    ended_at: AwareDatetime | None = None
+    position: int  # of its ApprovalRequested
+    earlier: tuple[Answered, ...] = ()
+
+
+_APPROVAL_EVENTS = (
+    ApprovalRequested,
+    ApprovalGranted,
+    ApprovalRejected,
+    ApprovalExpired,
+    DecisionMade,
+    DecisionOverridden,
+    *_ENDED,
+)
+
+
+def _approval_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
+    event = recorded.event
+    return (event.intent_id,) if isinstance(event, _APPROVAL_EVENTS) else ()
+
+
+def _fold_approval(row: ApprovalRow | None, recorded: Recorded[Any], _: str) -> ApprovalRow | None:
+    event = recorded.event
+    if isinstance(event, ApprovalRequested):
+        return _asked(row, event, recorded.position)
+    if row is None or row.status != "pending":
+        return row
+    if isinstance(event, ApprovalGranted | ApprovalRejected | ApprovalExpired):
+        return row if event.approval_id != row.approval_id else _answered(row, event)
+    if isinstance(event, DecisionOverridden):
+        return _ended(row, "overridden", recorded, by=event.by, reason=event.reason)
+    if isinstance(event, DecisionMade):
+        newer = event.decision_id != row.decision_id
+        return _ended(row, "withdrawn", recorded, reason="decided anew") if newer else row
+    return _ended(row, "withdrawn", recorded, reason="the intent has ended")
+
+
+def _asked(row: ApprovalRow | None, event: ApprovalRequested, position: int) -> ApprovalRow:
+    earlier: tuple[Answered, ...] = ()
+    if row is not None:
+        last = Answered(
+            approval_id=row.approval_id,
+            attempt=row.attempt,
+            status=row.status,
+            answered_by=row.answered_by,
+            reason=row.reason,
+        )
+        earlier = (*row.earlier, last)
+    return ApprovalRow(
+        intent_id=event.intent_id,
+        approval_id=event.approval_id,
+        decision_id=event.decision_id,
+        attempt=event.attempt,
+        subject_type=event.subject_type,
+        status="pending",
+        service_name=event.service_name,
+        submitted_by=event.submitted_by,
+        summary=event.summary,
+        reasons=event.reasons,
+        alignment_score=event.alignment_score,
+        risk_level=event.risk_level,
+        tier=event.tier,
+        digest=event.digest,
+        quorum=event.quorum,
+        warning=event.warning,
+        requested_at=event.at,
+        expires_at=event.expires_at,
+        position=position,
+        earlier=earlier,
+    )
+
+
+def _answered(
+    row: ApprovalRow, event: ApprovalGranted | ApprovalRejected | ApprovalExpired
+) -> ApprovalRow:
+    if isinstance(event, ApprovalExpired):
+        return row.model_copy(update={"status": "expired", "ended_at": event.at})
+    if isinstance(event, ApprovalRejected):
+        return row.model_copy(
+            update={
+                "status": "rejected",
+                "answered_by": event.approver,
+                "reason": event.reason,
+                "ended_at": event.at,
+            }
+        )
+    granted_by = (*(n for n in row.granted_by if n != event.approver), event.approver)
+    enough = len(granted_by) >= row.quorum
+    return row.model_copy(
+        update={
+            "status": "granted" if enough else "pending",
+            "granted_by": granted_by,
+            "answered_by": event.approver,
+            "reason": event.comment,
+            "warning": event.warning or row.warning,
+            "ended_at": event.at if enough else None,
+        }
+    )
+
+
+def _ended(
+    row: ApprovalRow,
+    status: ApprovalState,
+    recorded: Recorded[Any],
+    *,
+    by: str = "",
+    reason: str,
+) -> ApprovalRow:
+    return row.model_copy(
+        update={
+            "status": status,
+            "answered_by": by or row.answered_by,
+            "reason": reason,
+            "ended_at": recorded.event.at,
+        }
+    )
+
+
+APPROVALS: Table[ApprovalRow] = Table(
+    name="approvals",
+    version=1,
+    subjects=("events.intent.>", "events.governance.>"),
+    row=ApprovalRow,
+    keys=_approval_keys,
+    fold=_fold_approval,
+    columns=("position", "status", "approval_id", "tier", "risk_level", "submitted_by"),
+)
+
+
+# --- mode and policies --------------------------------------------------------------------------
+
+
+class ModeRow(Value):
+    """The mode in force. ``last_position`` is the condition for the next change."""
+
+    mode: Mode
+    user_present: bool
+    by: str
+    reason: str
+    since: AwareDatetime
+    last_position: int
+
+
+MODE_KEY = "mode"
+
+
+def _mode_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
+    return (MODE_KEY,) if isinstance(recorded.event, ModeChanged) else ()
+
+
+def _fold_mode(row: ModeRow | None, recorded: Recorded[Any], _: str) -> ModeRow | None:
+    event = recorded.event
+    if not isinstance(event, ModeChanged):
+        return row
+    present = event.user_present
+    return ModeRow(
+        mode=event.mode,
+        user_present=(row is not None and row.user_present) if present is None else present,
+        by=event.by,
+        reason=event.reason,
+        since=event.at,
+        last_position=recorded.position,
+    )
+
+
+MODE: Table[ModeRow] = Table(
+    name="mode",
+    version=1,
+    subjects=("events.governance.mode",),
+    row=ModeRow,
+    keys=_mode_keys,
+    fold=_fold_mode,
+)
+
+
+class PolicyRow(Value):
+    """A policy that is or was in force; a retired one is kept to be seen."""
+
+    policy: Policy
+    retired: bool
+    by: str
+    reason: str
+    since: AwareDatetime
+    position: int
+
+
+def _policy_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
+    event = recorded.event
+    if isinstance(event, PolicyAdopted):
+        return (event.policy.policy_id,)
+    return (event.policy_id,) if isinstance(event, PolicyRetired) else ()
+
+
+def _fold_policy(row: PolicyRow | None, recorded: Recorded[Any], _: str) -> PolicyRow | None:
+    event = recorded.event
+    if isinstance(event, PolicyAdopted):
+        return PolicyRow(
+            policy=event.policy,
+            retired=False,
+            by=event.by,
+            reason=event.reason,
+            since=event.at,
+            position=recorded.position,
+        )
+    if row is None or not isinstance(event, PolicyRetired):
+        return row
+    return row.model_copy(
+        update={
+            "retired": True,
+            "by": event.by,
+            "reason": event.reason,
+            "since": event.at,
+            "position": recorded.position,
+        }
+    )
+
+
+POLICIES: Table[PolicyRow] = Table(
+    name="policies",
+    version=1,
+    subjects=("events.governance.policies",),
+    row=PolicyRow,
+    keys=_policy_keys,
+    fold=_fold_policy,
+    columns=("retired",),
+)
+
+
+# --- audit --------------------------------------------------------------------------------------
+
+
+class AuditRow(Value):
+    """One line of governance's history. The key is the position, so that keys sort as the log."""
+
+    position: int
+    at: AwareDatetime
+    type: str
+    actor: str
+    intent_id: str
+    decision_id: str
+    summary: str
+
+
+_AUDITED = (
+    DecisionMade,
+    DecisionOverridden,
+    ApprovalRequested,
+    ApprovalGranted,
+    ApprovalRejected,
+    ApprovalExpired,
+    ModeChanged,
+    PolicyAdopted,
+    PolicyRetired,
+)
+
+
+def _audit_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
+    return (f"{recorded.position:016d}",) if isinstance(recorded.event, _AUDITED) else ()
+
+
+def _fold_audit(row: AuditRow | None, recorded: Recorded[Any], _: str) -> AuditRow | None:
+    event = recorded.event
+    return AuditRow(
+        position=recorded.position,
+        at=event.at,
+        type=event.type,
+        actor=recorded.actor,
+        intent_id=getattr(event, "intent_id", ""),
+        decision_id=getattr(event, "decision_id", ""),
+        summary=_summary(event),
+    )
+
+
+def _summary(event: Any) -> str:
+    match event:
+        case DecisionMade():
+            return f"{event.decision}: {event.reasoning}"
+        case DecisionOverridden():
+            return f"{event.by} decided {event.decision}: {event.reason}"
+        case ApprovalRequested():
+            return f"asked {event.quorum} approver(s): {event.summary}"
+        case ApprovalGranted():
+            return f"granted by {event.approver}" + (f" ({event.warning})" if event.warning else "")
+        case ApprovalRejected():
+            return f"rejected by {event.approver}: {event.reason}"
+        case ApprovalExpired():
+            return "expired without an answer"
+        case ModeChanged():
+            return f"mode {event.mode} by {event.by}" + (
+                f": {event.reason}" if event.reason else ""
+            )
+        case PolicyAdopted():
+            return f"policy {event.policy.policy_id} v{event.policy.version} by {event.by}"
+        case PolicyRetired():
+            return f"policy {event.policy_id} retired by {event.by}: {event.reason}"
+        case _:
+            return str(event.type)
+
+
+AUDIT: Table[AuditRow] = Table(
+    name="governance_audit",
+    version=1,
+    subjects=("events.governance.>",),
+    row=AuditRow,
+    keys=_audit_keys,
+    fold=_fold_audit,
+    columns=("position", "type", "intent_id"),
+)
+
+TABLES: tuple[Table[Any], ...] = (UNDECIDED, DECISIONS, APPROVALS, MODE, POLICIES, AUDIT)
