@@ -182,7 +182,10 @@ class Views(Protocol):
             Invalid: an unknown column or a cursor that is not ours.
         """
 
-    def count(self, table: Table[Any], **where: object) -> int: ...
+    def count(
+        self, table: Table[Any], *, below: tuple[str, object] | None = None, **where: object
+    ) -> int:
+        """How many rows have these column values, and (``below``) a smaller value in a column."""
 
     async def reach(self, position: int, *, timeout_s: float = 5.0) -> None:
         """Return once the views hold everything up to this position.

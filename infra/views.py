@@ -120,8 +120,14 @@ class SqliteViews:
         )
         return [table.row.model_validate_json(body) for (body,) in found]
 
-    def count(self, table: Table[Any], **where: object) -> int:
+    def count(
+        self, table: Table[Any], *, below: tuple[str, object] | None = None, **where: object
+    ) -> int:
         condition, values = _where(table, where)
+        if below is not None:
+            condition = f"{condition} AND" if condition else "WHERE"
+            condition += f" {_column(table, below[0], 'below')} < ?"
+            values.append(below[1])
         found = self._db.execute(f"SELECT count(*) FROM {_quoted(table.name)} {condition}", values)
         return int(found.fetchone()[0])
 

@@ -1,0 +1,538 @@
+"""Intents from the first message to their end: what the intent-queue shows and works on.
+
+Tables      ``OPEN_RAW`` (raw messages without an answer), ``REFUSALS`` (answers that were no),
+            ``INTENTS`` (one row an intent), ``TIMELINE`` (one row an event of an intent).
+Rebuild     fold from position 0.
+"""
+
+import base64
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from domain.delivery_events import (
+    ArtifactPackaged,
+    BuildApproved,
+    BuildCancelled,
+    BuildFailed,
+    BuildStarted,
+    DeploymentFailed,
+    DeploymentHealthy,
+    DeploymentRetired,
+    DeploymentRolledBack,
+    DeploymentStarted,
+    SpecAccepted,
+    SpecDrafted,
+    SpecNeedsDetail,
+    SpecOptimized,
+    SpecVerified,
+)
+from domain.event import Event
+from domain.governance_events import (
+    AlignmentAssessed,
+    ApprovalExpired,
+    ApprovalGranted,
+    ApprovalRejected,
+    ApprovalRequested,
+    DecisionMade,
+    DecisionOverridden,
+)
+from domain.intent import (
+    PRIORITIES,
+    Intent,
+    IntentCancelled,
+    IntentCompleted,
+    IntentFailed,
+    IntentQueued,
+    IntentRefused,
+    IntentReprioritized,
+    Priority,
+    RawIntent,
+    Status,
+)
+from domain.recorded import Recorded
+from domain.view import Table
+
+INTENT_SUBJECTS = (
+    "events.intent.>",
+    "events.governance.>",
+    "events.spec.>",
+    "events.build.>",
+    "events.deployment.>",
+)
+WAITING: tuple[Status, ...] = ("queued", "governance_check")
+OPEN: tuple[Status, ...] = (
+    *WAITING,
+    "awaiting_approval",
+    "spec_generation",
+    "needs_detail",
+    "building",
+    "deploying",
+)
+AnyRecorded = Recorded[Any]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class OpenRaw(_Row):
+    position: int
+    at: AwareDatetime
+    subject_name: str
+    body: str  # base64
+
+    def event(self) -> RawIntent:
+        body = base64.b64decode(self.body)
+        return RawIntent(at=self.at, subject_name=self.subject_name, body=body)
+
+
+class Refusal(_Row):
+    raw_position: int
+    position: int
+    at: AwareDatetime
+    code: str
+    reason: str
+    field: str
+    intent_id: str
+    service_name: str
+    existing: str
+
+
+class Phase(_Row):
+    """One stay in one status; ``duration_seconds`` is None while it lasts."""
+
+    phase: Status
+    status: Literal["active", "done"]
+    timestamp: AwareDatetime
+    duration_seconds: float | None = None
+    position: int
+
+
+class Ending(_Row):
+    """What the rest of the line says of how this intent ends, before the queue records it."""
+
+    status: Literal["completed", "failed", "rejected", "blocked", "expired"]
+    phase: str
+    reason: str
+    version: str = ""
+    url: str = ""
+
+
+class IntentRow(_Row):
+    intent_id: str
+    intent: Intent
+    attempt: int
+    raw_position: int
+    status: Status
+    open: bool
+    priority: Priority
+    rank: str  # priority, then age: the order in which governance takes them
+    service_name: str
+    tier: int
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    stream_position: int  # last position on the intent's own subject
+    position: int  # last event of the intent anywhere
+    due: bool = False  # an ending is known and not yet recorded
+    ending: Ending | None = None
+    quorum: int = 1
+    grants: tuple[str, ...] = ()
+    approval_id: str = ""
+    alignment_score: float | None = None
+    risk_level: str = ""
+    risk_factors: tuple[str, ...] = ()
+    governance_decision: str = ""
+    governance_reasoning: str = ""
+    policy_matched: str = ""
+    spec_score: float | None = None
+    questions: tuple[str, ...] = ()
+    build_id: str = ""
+    deployment_url: str = ""
+    version: str = ""
+    outcome: str = ""  # how it ended, one sentence
+    lifecycle: tuple[Phase, ...] = ()
+
+
+class TimelineRow(_Row):
+    intent_id: str
+    position: int
+    type: str
+    at: AwareDatetime
+    actor: str
+    epoch: int
+    summary: str
+
+
+def rank_of(priority: Priority, raw_position: int) -> str:
+    """Sorts by priority, then by age."""
+    return f"{PRIORITIES.index(priority)}-{raw_position:015d}"
+
+
+def intent_of(recorded: AnyRecorded) -> str:
+    """The id of the intent that an event is about; "" when it is about none."""
+    event = recorded.event
+    if isinstance(event, RawIntent | IntentRefused):
+        return ""
+    return str(getattr(event, "intent_id", "") or recorded.correlation_id)
+
+
+def _raw_keys(recorded: AnyRecorded) -> Iterable[str]:
+    match recorded.event:
+        case RawIntent():
+            return (f"{recorded.position:015d}",)
+        case IntentQueued(raw_position=position) | IntentRefused(raw_position=position):
+            return (f"{position:015d}",)
+        case _:
+            return ()
+
+
+def _fold_raw(row: OpenRaw | None, recorded: AnyRecorded, _: str) -> OpenRaw | None:
+    match recorded.event:
+        case RawIntent(at=at, subject_name=subject, body=body):
+            text = base64.b64encode(body).decode()
+            return OpenRaw(position=recorded.position, at=at, subject_name=subject, body=text)
+        case _:
+            return None  # answered
+
+
+def _refusal_keys(recorded: AnyRecorded) -> Iterable[str]:
+    event = recorded.event
+    return (f"{event.raw_position:015d}",) if isinstance(event, IntentRefused) else ()
+
+
+def _fold_refusal(row: Refusal | None, recorded: AnyRecorded, _: str) -> Refusal | None:
+    event: IntentRefused = recorded.event
+    values = event.model_dump(exclude={"type"})
+    return Refusal(position=recorded.position, **values)
+
+
+def _intent_keys(recorded: AnyRecorded) -> Iterable[str]:
+    intent_id = intent_of(recorded)
+    return (intent_id,) if intent_id else ()
+
+
+def _fold_intent(row: IntentRow | None, recorded: AnyRecorded, _: str) -> IntentRow | None:
+    event = recorded.event
+    if isinstance(event, IntentQueued):
+        return _queued(event, recorded.position, before=row)
+    if row is None:
+        return None  # an event of something that is not an intent (a build submitted on its own)
+    if not row.open or _of_older_attempt(row, event):
+        return row
+    changed = _changes(row, event)
+    if isinstance(event, IntentReprioritized | IntentCancelled | IntentCompleted | IntentFailed):
+        changed["stream_position"] = recorded.position
+    if not changed:
+        return row.model_copy(update={"position": recorded.position})
+    status: Status = changed.get("status", row.status)
+    changed.update(position=recorded.position, updated_at=event.at, open=status in OPEN)
+    if status != row.status:
+        changed["lifecycle"] = _next_phase(row.lifecycle, status, event, recorded.position)
+    return row.model_copy(update=changed)
+
+
+def _of_older_attempt(row: IntentRow, event: Event) -> bool:
+    if isinstance(event, BuildStarted):
+        return False  # counts the build's own attempts
+    attempt = getattr(event, "attempt", None)
+    return attempt is not None and attempt != row.attempt
+
+
+def _queued(event: IntentQueued, position: int, *, before: IntentRow | None) -> IntentRow:
+    intent = event.intent
+    lifecycle = before.lifecycle if before else ()
+    return IntentRow(
+        intent_id=event.intent_id,
+        intent=intent,
+        attempt=event.attempt,
+        raw_position=event.raw_position,
+        status="queued",
+        open=True,
+        priority=intent.priority,
+        rank=rank_of(intent.priority, event.raw_position),
+        service_name=intent.service_name,
+        tier=intent.target_tier,
+        created_at=before.created_at if before else event.at,
+        updated_at=event.at,
+        stream_position=position,
+        position=position,
+        lifecycle=_next_phase(lifecycle, "queued", event, position),
+    )
+
+
+def _next_phase(
+    lifecycle: tuple[Phase, ...], status: Status, event: Event, position: int
+) -> tuple[Phase, ...]:
+    done = lifecycle
+    if lifecycle and lifecycle[-1].status == "active":
+        last = lifecycle[-1]
+        seconds = round((event.at - last.timestamp).total_seconds(), 3)
+        closed = last.model_copy(update={"status": "done", "duration_seconds": seconds})
+        done = (*lifecycle[:-1], closed)
+    over = status not in OPEN
+    phase = Phase(
+        phase=status,
+        status="done" if over else "active",
+        timestamp=event.at,
+        duration_seconds=0.0 if over else None,
+        position=position,
+    )
+    return (*done, phase)
+
+
+def _changes(row: IntentRow, event: Event) -> dict[str, Any]:
+    """What an event changes on the row of an open intent."""
+    match event.context:
+        case "intent":
+            return _of_intent(row, event)
+        case "governance":
+            return _of_governance(row, event)
+        case "spec":
+            return _of_spec(row, event)
+        case "build":
+            return _of_build(row, event)
+        case "deployment":
+            return _of_deployment(row, event)
+        case _:
+            return {}
+
+
+def _of_intent(row: IntentRow, event: Event) -> dict[str, Any]:
+    match event:
+        case IntentReprioritized(priority=priority):
+            return {"priority": priority, "rank": rank_of(priority, row.raw_position)}
+        case IntentCancelled(reason=reason):
+            return {"status": "cancelled", "outcome": f"cancelled: {reason}", "due": False}
+        case IntentCompleted(outcome=outcome, version=version, url=url):
+            return {
+                "status": "completed",
+                "outcome": outcome,
+                "version": version or row.version,
+                "deployment_url": url or row.deployment_url,
+                "due": False,
+            }
+        case IntentFailed(status=status, reason=reason):
+            return {"status": status, "outcome": reason, "due": False}
+        case _:
+            return {}
+
+
+def _ends(
+    status: Literal["completed", "failed", "rejected", "blocked", "expired"],
+    phase: str,
+    reason: str,
+    **more: str,
+) -> dict[str, Any]:
+    ending = Ending(status=status, phase=phase, reason=reason, **more)
+    return {"due": True, "ending": ending}
+
+
+def _of_governance(row: IntentRow, event: Event) -> dict[str, Any]:
+    match event:
+        case AlignmentAssessed(assessment=assessment):
+            return {
+                "status": "governance_check",
+                "alignment_score": assessment.alignment_score,
+                "risk_level": assessment.risk_level,
+                "risk_factors": assessment.risk_factors,
+                "tier": assessment.tier,
+            }
+        case DecisionMade():
+            return _decided(event)
+        case ApprovalRequested(approval_id=approval_id, quorum=quorum):
+            return {"status": "awaiting_approval", "approval_id": approval_id, "quorum": quorum}
+        case ApprovalGranted(approver=approver):
+            grants = (*row.grants, approver)
+            enough = len(set(grants)) >= row.quorum
+            return {"grants": grants} | ({"status": "spec_generation"} if enough else {})
+        case ApprovalRejected(approver=approver, reason=reason):
+            return _ends("rejected", "awaiting_approval", f"rejected by {approver}: {reason}")
+        case ApprovalExpired():
+            return _ends("expired", "awaiting_approval", "nobody approved it in time")
+        case DecisionOverridden(decision="auto_approve"):
+            return {"status": "spec_generation", "governance_decision": "auto_approve"}
+        case DecisionOverridden(by=by, reason=reason):
+            ending = _ends("blocked", "governance_check", f"blocked by {by}: {reason}")
+            return ending | {"governance_decision": "blocked"}
+        case _:
+            return {}
+
+
+def _decided(event: DecisionMade) -> dict[str, Any]:
+    changed: dict[str, Any] = {
+        "governance_decision": event.decision,
+        "governance_reasoning": event.reasoning,
+        "policy_matched": event.policy_applied,
+    }
+    match event.decision:
+        case "auto_approve":
+            changed["status"] = "spec_generation"
+        case "requires_approval":
+            changed["status"] = "awaiting_approval"
+        case "blocked":
+            changed |= _ends("blocked", "governance_check", event.reasoning)
+    return changed
+
+
+def _of_spec(row: IntentRow, event: Event) -> dict[str, Any]:
+    match event:
+        case SpecDrafted():
+            return {"status": "spec_generation", "questions": ()}
+        case SpecVerified(score=score) | SpecOptimized(score=score):
+            return {"spec_score": score.total}
+        case SpecNeedsDetail(questions=questions):
+            return {"status": "needs_detail", "questions": questions}
+        case SpecAccepted(score=score):
+            waits = not row.intent.auto_build
+            return {"spec_score": score, "status": "awaiting_approval" if waits else "building"}
+        case _:
+            return {}
+
+
+def _of_build(row: IntentRow, event: Event) -> dict[str, Any]:
+    match event:
+        case BuildStarted(build_id=build_id, version=version):
+            return {"status": "building", "build_id": build_id, "version": version}
+        case ArtifactPackaged():
+            waits = not row.intent.auto_deploy
+            return {"status": "awaiting_approval" if waits else "deploying"}
+        case BuildApproved(step=step):
+            return {"status": "building" if step == "build" else "deploying"}
+        case BuildFailed(step=step, reason=reason):
+            return _ends("failed", "building", f"{step}: {reason}")
+        case BuildCancelled(by=by, reason=reason):
+            return _ends("failed", "building", f"build cancelled by {by}: {reason}")
+        case _:
+            return {}
+
+
+def _of_deployment(row: IntentRow, event: Event) -> dict[str, Any]:
+    match event:
+        case DeploymentStarted(version=version):
+            return {"status": "deploying", "version": version}
+        case DeploymentHealthy(service_name=name, version=version, url=url):
+            text = f"{name} {version} runs at {url}"
+            return _ends("completed", "deploying", text, version=version, url=url)
+        case DeploymentFailed(reason=reason) | DeploymentRolledBack(reason=reason):
+            return _ends("failed", "deploying", reason)
+        case DeploymentRetired(service_name=name, version=version):
+            return _ends("completed", "deploying", f"{name} is retired", version=version)
+        case _:
+            return {}
+
+
+def _timeline_keys(recorded: AnyRecorded) -> Iterable[str]:
+    intent_id = intent_of(recorded)
+    return (f"{intent_id}/{recorded.position:015d}",) if intent_id else ()
+
+
+def _fold_timeline(row: TimelineRow | None, recorded: AnyRecorded, _: str) -> TimelineRow | None:
+    event = recorded.event
+    return TimelineRow(
+        intent_id=intent_of(recorded),
+        position=recorded.position,
+        type=event.type.split(".")[0],
+        at=event.at,
+        actor=recorded.actor,
+        epoch=recorded.epoch,
+        summary=summary(event),
+    )
+
+
+def summary(event: Event) -> str:
+    """One line for people; "" when the type says it all."""
+    for describe in (_governance_summary, _delivery_summary):
+        if text := describe(event):
+            return text
+    return str(getattr(event, "reason", "") or getattr(event, "outcome", ""))
+
+
+def _governance_summary(event: Event) -> str:
+    match event:
+        case IntentQueued(intent=intent):
+            return f"{intent.service_name}, tier {intent.target_tier}, {intent.priority}"
+        case AlignmentAssessed(assessment=a):
+            return f"alignment {a.alignment_score:.2f}, {a.risk_level} risk, by {a.evaluator}"
+        case DecisionMade(decision=decision, policy_applied=policy):
+            return f"{decision} by {policy or 'no policy'}"
+        case ApprovalGranted(approver=approver):
+            return f"by {approver}"
+        case ApprovalRejected(approver=approver, reason=reason):
+            return f"by {approver}: {reason}"
+        case _:
+            return ""
+
+
+def _delivery_summary(event: Event) -> str:
+    match event:
+        case SpecVerified(score=score) | SpecOptimized(score=score):
+            return f"score {score.total:g}, {score.grade}"
+        case SpecNeedsDetail(questions=questions):
+            return " / ".join(questions)
+        case BuildStarted(version=version, attempt=attempt):
+            return f"version {version}, attempt {attempt}"
+        case ArtifactPackaged(wheel=wheel, artifact_digest=digest):
+            return f"{wheel}, sha256 {digest[:12]}"
+        case DeploymentStarted(version=version, port=port):
+            return f"version {version} on port {port}"
+        case DeploymentHealthy(url=url):
+            return url
+        case _:
+            return _tests_summary(event)
+
+
+def _tests_summary(event: Event) -> str:
+    passed = getattr(event, "passed", None)
+    if passed is None:
+        return ""
+    failed = getattr(event, "failed", 0)
+    return f"{passed} passed, {failed} failed in the sandbox ({getattr(event, 'sandbox', '')})"
+
+
+OPEN_RAW = Table(
+    name="open_raw",
+    version=1,
+    subjects=("intents.>", "events.intent.>"),
+    row=OpenRaw,
+    keys=_raw_keys,
+    fold=_fold_raw,
+)
+REFUSALS = Table(
+    name="refusals",
+    version=1,
+    subjects=("events.intent.>",),
+    row=Refusal,
+    keys=_refusal_keys,
+    fold=_fold_refusal,
+    columns=("intent_id", "code", "position"),
+)
+INTENTS = Table(
+    name="intents",
+    version=1,
+    subjects=INTENT_SUBJECTS,
+    row=IntentRow,
+    keys=_intent_keys,
+    fold=_fold_intent,
+    columns=(
+        "status",
+        "open",
+        "due",
+        "priority",
+        "tier",
+        "service_name",
+        "rank",
+        "raw_position",
+        "position",
+    ),
+)
+TIMELINE = Table(
+    name="timeline",
+    version=1,
+    subjects=INTENT_SUBJECTS,
+    row=TimelineRow,
+    keys=_timeline_keys,
+    fold=_fold_timeline,
+    columns=("intent_id", "position"),
+)
