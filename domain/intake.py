@@ -40,6 +40,14 @@ class OpenIntent:
     service_name: str
     grams: frozenset[str]
 
+    @classmethod
+    def of(cls, intent: Intent) -> "OpenIntent":
+        return cls(
+            intent_id=intent.intent_id,
+            service_name=intent.service_name,
+            grams=trigrams(intent.service_name, intent.purpose),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
@@ -50,7 +58,7 @@ class Queue:
 
 
 def judge(
-    raw: RawIntent, *, position: int, queue: Queue, known: IntentQueued | None, at: datetime
+    raw: RawIntent, *, position: int, queue: Queue, known: Intent | None, at: datetime
 ) -> IntentQueued | IntentRefused:
     """Return the one answer to a raw message.
 
@@ -81,13 +89,13 @@ def _place(
     intent: Intent,
     refusal: "_Refusal",
     queue: Queue,
-    known: IntentQueued | None,
+    known: Intent | None,
     *,
     position: int,
     at: datetime,
 ) -> IntentQueued | IntentRefused:
     if known is not None:
-        if known.intent == intent:
+        if known == intent:
             return refusal.of("repeated", "this intent is known", existing=known.intent_id)
         reason = "the intent_id belongs to an intent with other content"
         return refusal.of("id_in_use", reason, field="intent_id", existing=known.intent_id)
@@ -147,7 +155,7 @@ def find_duplicate(
     for other in open_intents:
         if other.service_name == service_name:
             return other
-        if similarity(grams, other.grams) > SIMILARITY_MAX:
+        if _may_be_alike(grams, other.grams) and similarity(grams, other.grams) > SIMILARITY_MAX:
             return other
     return None
 
@@ -161,6 +169,11 @@ def trigrams(service_name: str, purpose: str) -> frozenset[str]:
 def similarity(a: frozenset[str], b: frozenset[str]) -> float:
     """Dice coefficient of two trigram sets: 0 nothing in common, 1 the same."""
     return 2 * len(a & b) / (len(a) + len(b)) if a or b else 1.0
+
+
+def _may_be_alike(a: frozenset[str], b: frozenset[str]) -> bool:
+    """False when the sizes alone rule it out: cheap, and true of most pairs."""
+    return 2 * min(len(a), len(b)) > SIMILARITY_MAX * (len(a) + len(b))
 
 
 def first_error(error: ValidationError) -> tuple[str, str]:

@@ -1,0 +1,59 @@
+"""What the instance host starts: views, routes and the leader's work of the intent-queue."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from infra.ports import Context, Term
+from projections.intents import INTENTS, OPEN_RAW, REFUSALS, TIMELINE, WAITING
+from services.intent_queue.api import routes
+from services.intent_queue.door import Door
+from services.intent_queue.endings import endings
+
+
+class IntentQueue:
+    name = "intent-queue"
+    version = "0.1.0"
+    tier = 0
+    features: Sequence[str] = (
+        "Takes intents from NATS and HTTP, each answered by one event",
+        "Priority queue with duplicates refused",
+        "Status, timeline and live subscription of every intent",
+    )
+    dependencies: Sequence[str] = ("nats",)
+    tables = (OPEN_RAW, REFUSALS, INTENTS, TIMELINE)
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def routes(self) -> Sequence[Any]:
+        return routes(self._ctx)
+
+    def figures(self) -> Mapping[str, object]:
+        views = self._ctx.views
+        return {
+            "queue_depth": sum(views.count(INTENTS, status=status) for status in WAITING),
+            "open_intents": views.count(INTENTS, open=True),
+            "queue_capacity": self._ctx.settings.queue_capacity,
+            "unanswered": views.count(OPEN_RAW),
+        }
+
+    async def lead(self, term: Term) -> None:
+        """Answer raw messages and close intents until the term ends."""
+        door = Door(self._ctx, capacity=self._ctx.settings.queue_capacity)
+        answering = asyncio.create_task(door.run(term))
+        closing = asyncio.create_task(endings(self._ctx).run(term))
+        ended = asyncio.create_task(term.ended.wait())
+        try:
+            done, _ = await asyncio.wait(
+                (answering, closing, ended), return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()
+        finally:
+            for task in (answering, closing, ended):
+                task.cancel()
+
+
+def create(ctx: Context) -> IntentQueue:
+    return IntentQueue(ctx)
