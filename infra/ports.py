@@ -197,6 +197,9 @@ class Views(Protocol):
     async def changed(self, *, timeout_s: float) -> bool:
         """Wait for the next change; False when nothing changed in time."""
 
+    def dump(self) -> Mapping[str, Mapping[str, str]]:
+        """Every row of every table as JSON, by key."""
+
     def wake(self) -> None:
         """Let everyone who waits for a change look again."""
 

@@ -17,6 +17,7 @@ from infra.http.identity import person_of
 from infra.http.requests import now
 from infra.http.traffic import Traffic
 from infra.ports import Context, Service
+from infra.replay import digests
 from infra.settings import BASE_PORTS
 
 UDC_VERSION = "1.0"
@@ -181,6 +182,13 @@ def probes_controller(ctx: Context, traffic: Traffic) -> type[Controller]:
         @get("/metrics", include_in_schema=False, media_type="text/plain; version=0.0.4")
         async def metrics(self) -> bytes:
             return traffic.metrics()
+
+        @get("/views", include_in_schema=False)
+        async def views(self) -> dict[str, Any]:
+            """The digest of every row of this instance's views, to compare with a replay."""
+            position, dump = ctx.views.position, ctx.views.dump()
+            rows = await asyncio.to_thread(digests, dump)
+            return {"position": position, "tables": rows}
 
     return Probes
 

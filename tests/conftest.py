@@ -1,0 +1,6 @@
+"""Settings for every test: no deadline a property, since two cores are shared with real servers."""
+
+from hypothesis import settings
+
+settings.register_profile("shared-machine", deadline=None)
+settings.load_profile("shared-machine")

@@ -1,0 +1,181 @@
+"""The door answers every raw message once, whatever its bytes."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.intake import (
+    INTENT_NAMESPACE,
+    OpenIntent,
+    Queue,
+    claimed_id,
+    derived_id,
+    find_duplicate,
+    judge,
+    similarity,
+    trigrams,
+)
+from domain.intent import MAX_MESSAGE_BYTES, Intent, IntentQueued, IntentRefused, RawIntent
+
+T0 = datetime(2030, 1, 1, tzinfo=UTC)
+EMPTY = Queue(open=(), capacity=10)
+GOOD: dict[str, Any] = {
+    "service_name": "revenue-analytics",
+    "purpose": "Track revenues by source and month",
+}
+
+
+def raw(body: object, subject: str = "intents.submit") -> RawIntent:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return RawIntent(at=T0, subject_name=subject, body=data)
+
+
+def answer(
+    body: object,
+    *,
+    queue: Queue = EMPTY,
+    known: Intent | None = None,
+    subject: str = "intents.submit",
+) -> IntentQueued | IntentRefused:
+    return judge(raw(body, subject), position=7, queue=queue, known=known, at=T0)
+
+
+def queued(body: object, **more: Any) -> IntentQueued:
+    result = answer(body, **more)
+    assert isinstance(result, IntentQueued), result
+    return result
+
+
+def refused(body: object, **more: Any) -> IntentRefused:
+    result = answer(body, **more)
+    assert isinstance(result, IntentRefused), result
+    return result
+
+
+def test_a_good_intent_is_queued_with_every_default_settled() -> None:
+    event = queued(GOOD)
+    assert event.intent_id == str(uuid5(INTENT_NAMESPACE, "7"))
+    assert event.raw_position == 7
+    intent = event.intent
+    assert (intent.target_tier, intent.priority, intent.source) == (2, "medium", "nats")
+    assert (intent.auto_build, intent.auto_deploy, intent.kind) == (True, True, "service")
+
+
+@pytest.mark.parametrize(
+    ("service_type", "tier", "priority"),
+    [("infrastructure", 0, "critical"), ("sacred_loop", 1, "high"), ("data", 2, "medium")],
+)
+def test_tier_and_priority_follow_the_service_type(
+    service_type: str, tier: int, priority: str
+) -> None:
+    intent = queued({**GOOD, "service_type": service_type}).intent
+    assert (intent.target_tier, intent.priority) == (tier, priority)
+
+
+def test_a_proven_identity_replaces_what_the_body_claims() -> None:
+    body = {**GOOD, "submitted_by": "somebody-else"}
+    claimed = queued(body).intent
+    assert (claimed.submitted_by, claimed.authenticated) == ("somebody-else", False)
+    proven = queued(body, subject="intents.by.ada").intent
+    assert (proven.submitted_by, proven.authenticated, proven.source) == ("ada", True, "api")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        (b"{", "malformed", ""),
+        (b"\xff\xfe", "malformed", ""),
+        (b"[" * 20_000, "malformed", ""),
+        (["a", "list"], "malformed", ""),
+        (b"null", "malformed", ""),
+        ({}, "invalid", "service_name"),
+        ({**GOOD, "service_name": "Not A Slug"}, "invalid", "service_name"),
+        ({**GOOD, "purpose": "short"}, "invalid", "purpose"),
+        ({**GOOD, "key_features": "text"}, "invalid", "key_features"),
+        ({**GOOD, "target_tier": 4}, "invalid", "target_tier"),
+        ({**GOOD, "port": "eighty"}, "invalid", "port"),
+        ({**GOOD, "intent_id": "not-a-uuid"}, "invalid", "intent_id"),
+        ({**GOOD, "unknown": 1}, "invalid", "unknown"),
+        (b" " * (MAX_MESSAGE_BYTES + 1), "too_large", ""),
+    ],
+)
+def test_a_bad_message_is_refused_with_its_field_and_position(
+    body: object, code: str, field: str
+) -> None:
+    event = refused(body)
+    assert (event.code, event.field, event.raw_position) == (code, field, 7)
+    assert event.reason
+    assert event.subject == "events.intent.refused-7"
+
+
+def test_the_same_service_name_is_a_duplicate_while_the_first_is_open() -> None:
+    first = queued(GOOD).intent
+    event = refused(
+        {**GOOD, "purpose": "Something else entirely, about boats"},
+        queue=Queue(open=(OpenIntent.of(first),), capacity=10),
+    )
+    assert (event.code, event.existing) == ("duplicate", first.intent_id)
+
+
+def test_name_and_purpose_too_alike_are_a_duplicate() -> None:
+    first = queued(GOOD).intent
+    alike = {"service_name": "revenue-analytic", "purpose": GOOD["purpose"] + "."}
+    event = refused(alike, queue=Queue(open=(OpenIntent.of(first),), capacity=10))
+    assert (event.code, event.existing) == ("duplicate", first.intent_id)
+    other = {"service_name": "ticket-desk", "purpose": "Answer support tickets in order"}
+    assert queued(other, queue=Queue(open=(OpenIntent.of(first),), capacity=10))
+
+
+def test_a_full_queue_refuses_and_says_so() -> None:
+    first = OpenIntent.of(queued(GOOD).intent)
+    other = {"service_name": "ticket-desk", "purpose": "Answer support tickets in order"}
+    assert refused(other, queue=Queue(open=(first,), capacity=1)).code == "queue_full"
+
+
+def test_the_same_id_with_the_same_content_is_one_intent() -> None:
+    body = {**GOOD, "intent_id": str(UUID(int=5))}
+    first = queued(body).intent
+    again = refused(body, known=first)
+    assert (again.code, again.existing) == ("repeated", first.intent_id)
+    other = refused({**body, "purpose": "Another purpose altogether"}, known=first)
+    assert (other.code, other.field) == ("id_in_use", "intent_id")
+
+
+def test_the_id_of_a_message_is_the_claimed_one_in_canonical_form() -> None:
+    loud = str(UUID(int=255)).upper()
+    assert claimed_id(json.dumps({"intent_id": loud}).encode()) == loud.lower()
+    assert claimed_id(b"{") == ""
+    assert claimed_id(json.dumps({"intent_id": 5}).encode()) == ""
+    assert claimed_id(b"[1]") == ""
+    assert derived_id(1) != derived_id(2)
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_can_make_the_door_raise(body: bytes) -> None:
+    event = answer(body)
+    assert event.raw_position == 7
+    assert claimed_id(body) == "" or UUID(claimed_id(body))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*GOOD, "port", "spec", "metadata", "priority"]),
+        st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers(), max_size=3),
+    )
+)
+def test_no_json_object_can_make_the_door_raise(body: dict[str, Any]) -> None:
+    event = answer(body)
+    assert isinstance(event, IntentQueued) or event.reason
+
+
+@given(st.text(min_size=2, max_size=60), st.text(min_size=10, max_size=200))
+def test_every_intent_is_like_itself(name: str, purpose: str) -> None:
+    grams = trigrams(name, purpose)
+    assert similarity(grams, grams) == 1.0
+    twin = OpenIntent(intent_id="x", service_name="another-name", grams=grams)
+    assert find_duplicate(name, purpose, [twin]) is (twin if grams else None)
