@@ -11,9 +11,11 @@ What the model means for the service built from it:
 - A field that is not ``required`` may be left out or null; ``default`` fills it then.
 - ``min`` and ``max`` are inclusive, written as text: numbers, ISO dates and date-times.
 - ``Transition.fields`` names record fields that the command's body must carry.
-- A report's row has one key for each group (``Group.key``) and ``value``. ``sum``, ``avg`` of a
-  decimal are text; a ``sum`` over nothing is 0, the others over nothing give no row.
-- In scenarios ``$id`` is the last created id, ``$id.<record>`` the last created id of that record;
+- A report's row has one key for each group (``Group.key``) and ``value``; day, month and year are
+  text (``2030-01-31``, ``2030-01``, ``2030``), decimals are text. Without groups there is one row
+  (``count`` and ``sum`` over nothing: 0), with groups one row for each group that has records.
+- Answers: POST 201, GET, PATCH and commands 200, DELETE 204; lists are ``{items, cursor}``.
+- Each scenario starts with an empty service. In it ``$id`` is the last created id, ``$id.<record>`` the last created id of that record;
   both may stand in a call's path or as a whole string inside a body.
 - CEL texts see ``record`` (the record as it would be after the step, dates as ISO text, decimals
   as double), in rules also ``old`` (before; null on create) and ``input`` (the body).
