@@ -1,0 +1,10 @@
+"""The published rubric: how well an intent fits the blueprint, worked out without a model.
+
+Pure and deterministic: the same intent and blueprint give the same assessment, line by line. It
+reads what an intent says and declares, never the name of the service. See docs/governance.md.
+"""
+
+from domain.rubric.blueprint import Blueprint, parse_blueprint
+from domain.rubric.evaluate import RUBRIC_VERSION, evaluate
+
+__all__ = ["RUBRIC_VERSION", "Blueprint", "evaluate", "parse_blueprint"]

@@ -1,0 +1,466 @@
+"""Criteria, weights and risk: from what was found to an assessment that explains itself.
+
+Invariants  the points of all evidence add up to the score before clamping; only a conflict with the
+            blueprint takes an intent below the line where it is blocked; what is not understood is
+            never routine; the tier is the more careful of what is claimed and what is found.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.governance_events import Assessment, Evidence, RiskLevel
+from domain.intent import DEFAULT_TIER, TIER_BY_TYPE, Intent
+from domain.rubric import vocabulary as v
+from domain.rubric.blueprint import Blueprint
+from domain.rubric.signals import (
+    Finding,
+    attempts,
+    count,
+    effects,
+    mentions,
+    self_references,
+)
+from domain.rubric.words import Clause, Reading, read
+
+RUBRIC_VERSION = "1"
+
+# Points out of 1.00. They add up to 1.00 for a perfect intent.
+FIT = 0.31  # principle 2: the purpose is useful to somebody
+FIT_USEFUL = 0.30  # useful work, but none of the benefits that the blueprint names
+FIT_UNKNOWN = 0.28  # nothing recognised; nothing against it either
+FIT_POINTLESS = 0.05
+GROUNDWORK = 0.05  # principle 1: shared groundwork that makes the whole safer or faster
+SUBJECT = 0.08  # principle 3: what it is about
+ACTION = 0.06  # ... what it does
+MEASURE = 0.04  # ... what comes out and can be measured
+DETAIL = 0.01  # ... features or records
+SCENARIOS = 0.01  # ... acceptance scenarios
+PEOPLE = 0.16  # principle 4: nothing in it needs a person first
+RECORD = 0.12  # principle 5: stays on the record and under control
+HARMLESS = 0.12  # principle 6: lawful, private, harmless
+SMALL = 0.03  # principle 7: one purpose, few dependencies
+RESERVE = 0.01  # nobody gets this: before its SPEC no intent is certain
+
+HOSTILE = -0.40  # beyond the criterion itself: a plan against the blueprint
+SUSPECT = -0.04  # beyond the criterion itself: close to one, or only mentioned
+VAGUE = -0.06  # each, at most twice
+UNREADABLE = -0.10  # a sentence that could not be read
+ALIGNED = 0.70  # below it an intent is misaligned, and blocked by the shipped policies
+FLOOR = 0.71  # without a conflict no intent scores less
+
+CLEAR_STEMS = 3  # distinct words that say what it is about
+DEPENDENCIES_MANY = 8
+FEATURES_MANY = 25
+
+# Risk points: what each finding adds, and from how many on a level begins.
+RISK_POINTS: Mapping[str, int] = {
+    "tier 0": 1,
+    "this system itself": 1,
+    "built-in dependency": 1,
+    "many dependencies": 2,
+    "opens to the outside": 1,
+    "holds data for others": 1,
+    "effect": 4,
+    "claimed tier too low": 4,
+    "unclear": 1,
+    "retire": 4,
+    "suspect": 4,
+    "hostile": 9,
+}
+RISK_LEVELS: tuple[tuple[int, RiskLevel], ...] = (
+    (13, "critical"),
+    (9, "high"),
+    (4, "medium"),
+    (0, "low"),
+)
+BUILT_IN = frozenset(
+    (
+        "registry",
+        "intent-queue",
+        "sovereign-factory",
+        "governance",
+        "build-executor",
+        "approval-dashboard",
+    )
+)
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """The evidence as it is written down."""
+
+    blueprint: Blueprint
+    lines: list[Evidence] = field(default_factory=list)
+    recommendations: dict[str, None] = field(default_factory=dict)
+
+    def add(
+        self, criterion: str, points: float, *, topic: str = "", quote: str = "", note: str = ""
+    ) -> None:
+        reference = self.blueprint.closest(*topic.split()) if topic else ""
+        self.lines.append(
+            Evidence(
+                criterion=criterion,
+                points=round(points, 4),
+                quote=quote,
+                reference=reference,
+                note=note,
+            )
+        )
+
+    def advise(self, text: str) -> None:
+        self.recommendations[text] = None
+
+    @property
+    def total(self) -> float:
+        return round(sum(line.points for line in self.lines), 4)
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What was found in an intent, before anything is weighed."""
+
+    stated: Reading  # purpose and features: what counts for an intent
+    whole: Reading  # everything it says anywhere: what counts against it
+    attempts: tuple[Finding, ...]
+    effects: tuple[Finding, ...]
+    self_references: tuple[Finding, ...]
+    unreadable: str
+
+
+def evaluate(intent: Intent, blueprint: Blueprint) -> Assessment:
+    """Assess one intent against the blueprint; the same input always gives the same answer."""
+    facts = _facts(intent, blueprint)
+    sheet = _Sheet(blueprint)
+    _fit(sheet, facts)
+    _groundwork(sheet, facts, intent)
+    _clarity(sheet, facts, intent)
+    _people(sheet, facts, intent)
+    _record(sheet, facts)
+    _harmless(sheet, facts)
+    _small(sheet, facts, intent)
+    sheet.add("reserve", 0.0, note=f"{RESERVE} kept back: before its SPEC no intent is certain")
+    _floor(sheet, facts)
+    return _assessment(intent, facts, sheet)
+
+
+# --- finding ------------------------------------------------------------------------------------
+
+
+def _facts(intent: Intent, blueprint: Blueprint) -> _Facts:
+    stated = read((intent.purpose, *intent.key_features), v.EVERY_STEM)
+    rest = [intent.blueprint_context, *_strings(intent.metadata), *_strings(intent.spec or {})]
+    rest = [text for text in rest if text]
+    whole = _joined(stated, read(rest, v.EVERY_STEM)) if rest else stated
+    return _Facts(
+        stated=stated,
+        whole=whole,
+        attempts=(*attempts(whole), *_ruled_out(whole, blueprint)),
+        effects=tuple(_once(effects(whole))),
+        self_references=tuple(self_references(whole)),
+        unreadable=next((_quote(c) for c in whole.clauses if not _readable(c)), ""),
+    )
+
+
+def _joined(first: Reading, second: Reading) -> Reading:
+    return Reading(
+        (*first.clauses, *second.clauses),
+        f"{first.text}\n{second.text}",
+        (*first.disguised, *(d for d in second.disguised if d not in first.disguised)),
+    )
+
+
+def _strings(value: Any, depth: int = 0) -> list[str]:
+    """Every text in a JSON value, names included; too deep a nest is not followed."""
+    if isinstance(value, str):
+        return [value]
+    if depth > 8:
+        return []
+    if isinstance(value, Mapping):
+        return [
+            text
+            for key, item in value.items()
+            for text in (str(key).replace("_", " "), *_strings(item, depth + 1))
+        ]
+    if isinstance(value, list | tuple):
+        return [text for item in value for text in _strings(item, depth + 1)]
+    return []
+
+
+def _ruled_out(reading: Reading, blueprint: Blueprint) -> Iterable[Finding]:
+    """Words that this very blueprint says "no" to, whatever it is about."""
+    for clause in reading.clauses:
+        for word in clause.stems:
+            if word in blueprint.ruled_out:
+                yield Finding("suspect", "harmless", "ruled out by the blueprint", _quote(clause))
+                break
+
+
+def _once(findings: Iterable[Finding]) -> Iterable[Finding]:
+    seen: set[str] = set()
+    for finding in findings:
+        if finding.name not in seen:
+            seen.add(finding.name)
+            yield finding
+
+
+def _readable(clause: Clause) -> bool:
+    """Does at least a quarter of a longer clause consist of words that the rubric can place?"""
+    words = [word for word in clause.stems if word not in (",", ":")]
+    letters = [c for c in clause.text if c.isalpha()]
+    if letters and sum(c.isascii() for c in letters) < 0.8 * len(letters):
+        return False
+    if len(words) < 4:
+        return True
+    return sum(word in v.KNOWN for word in words) > len(words) / 4
+
+
+def _quote(clause: Clause) -> str:
+    return " ".join(clause.text.split())[:160]
+
+
+# --- weighing -----------------------------------------------------------------------------------
+
+
+def _fit(sheet: _Sheet, facts: _Facts) -> None:
+    topic = "useful services earn revenue insight customers operations time saved people"
+    pointless = mentions(v.POINTLESS, facts.stated)
+    if pointless:
+        sheet.add("fit", FIT_POINTLESS, topic=topic, quote=pointless, note="no use is intended")
+        sheet.advise("Say who gains what from it.")
+        return
+    benefits = _benefits(facts.stated, sheet.blueprint)
+    if benefits:
+        name, quote = benefits
+        sheet.add("fit", FIT, topic=topic, quote=quote, note=name)
+        return
+    if _action(facts.stated) and len(_subject(facts.stated)) >= 2:
+        note = "useful work, none of the benefits that the blueprint names"
+        sheet.add("fit", FIT_USEFUL, topic=topic, quote=_action(facts.stated), note=note)
+        return
+    sheet.add("fit", FIT_UNKNOWN, topic=topic, note="no use for anybody was recognised")
+    sheet.advise("Say what it does for whom: what is tracked, counted, decided or saved.")
+
+
+def _benefits(reading: Reading, blueprint: Blueprint) -> tuple[str, str] | None:
+    for clause in reading.clauses:
+        found = set(clause.stems)
+        for name, stems in v.BENEFIT.items():
+            if found & stems:
+                return name, _quote(clause)
+    for clause in reading.clauses:
+        shared = set(clause.stems) & blueprint.welcomed
+        if shared:
+            return f"the blueprint speaks of {', '.join(sorted(shared))}", _quote(clause)
+    return None
+
+
+def _action(reading: Reading) -> str:
+    return next((_quote(c) for c in reading.clauses if v.ACTION & set(c.stems)), "")
+
+
+def _subject(reading: Reading) -> set[str]:
+    """The words that say what it is about: in no class of function, general or vague words."""
+    plain = v.FUNCTION | v.GENERIC | v.VAGUE.singles
+    return {
+        word
+        for clause in reading.clauses
+        for word in clause.stems
+        if word not in plain and len(word) > 2 and word.isalpha()
+    }
+
+
+def _groundwork(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
+    topic = "system improves itself shared infrastructure safer faster"
+    quote = mentions(v.GROUNDWORK, facts.stated)
+    declared = intent.service_type in TIER_BY_TYPE or intent.kind == "component"
+    if quote or declared:
+        note = "groundwork for the whole" if quote else f"declared as {intent.service_type}"
+        sheet.add("groundwork", GROUNDWORK, topic=topic, quote=quote, note=note)
+    else:
+        sheet.add("groundwork", 0.0, topic=topic, note="serves one purpose, not the whole")
+
+
+def _clarity(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
+    topic = "quality tested measured promised"
+    subject = len(_subject(facts.stated))
+    named = SUBJECT if subject >= CLEAR_STEMS else SUBJECT / 2 if subject else 0.0
+    sheet.add("clarity: subject", named, topic=topic, note=f"{subject} words say what it is about")
+    action = _action(facts.stated)
+    sheet.add("clarity: action", ACTION if action else 0.0, topic=topic, quote=action)
+    measure = next((_quote(c) for c in facts.stated.clauses if v.MEASURE & set(c.stems)), "")
+    sheet.add("clarity: measure", MEASURE if measure else 0.0, topic=topic, quote=measure)
+    spec = intent.spec or {}
+    detailed = len(intent.key_features) >= 2 or bool(spec.get("records"))
+    sheet.add("clarity: detail", DETAIL if detailed else 0.0, topic=topic)
+    sheet.add("clarity: scenarios", SCENARIOS if spec.get("scenarios") else 0.0, topic=topic)
+    vague = count(v.VAGUE, facts.stated)
+    if vague:
+        quote = mentions(v.VAGUE, facts.stated)
+        sheet.add("clarity: vague words", VAGUE * min(vague, 2), topic=topic, quote=quote)
+    if facts.unreadable:
+        note = "this part could not be read, so a person reads it"
+        sheet.add("clarity: unreadable", UNREADABLE, topic=topic, quote=facts.unreadable, note=note)
+    if subject < CLEAR_STEMS or not action:
+        sheet.advise("Name what is recorded, what is done with it and what comes out.")
+    if not measure:
+        sheet.advise("Name a result that can be measured: a total, a rate, a time.")
+
+
+def _people(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
+    topic = "people decide infrastructure money personal data outside effects undone"
+    if intent.kind == "retire":
+        sheet.add("people decide", 0.0, topic=topic, note="a running service would end")
+        return
+    if not facts.effects:
+        sheet.add("people decide", PEOPLE, topic=topic, note="nothing in it needs a person first")
+        return
+    first, *others = facts.effects
+    sheet.add("people decide", 0.0, topic=topic, quote=first.quote, note=first.name)
+    for other in others:
+        sheet.add("people decide", 0.0, topic=topic, quote=other.quote, note=other.name)
+    names = ", ".join(finding.name for finding in facts.effects)
+    sheet.advise(f"A person should look at: {names}.")
+
+
+def _record(sheet: _Sheet, facts: _Facts) -> None:
+    topic = "record decision reason hide weaken bypass log policies approvals"
+    found = [f for f in facts.attempts if f.principle == "record"]
+    _conflicts(sheet, "on the record", RECORD, topic, found)
+
+
+def _harmless(sheet: _Sheet, facts: _Facts) -> None:
+    topic = "lawful private harmless deception surveillance attack"
+    found = [f for f in facts.attempts if f.principle == "harmless"]
+    _conflicts(sheet, "harmless", HARMLESS, topic, found)
+
+
+def _conflicts(
+    sheet: _Sheet, criterion: str, weight: float, topic: str, found: list[Finding]
+) -> None:
+    if not found:
+        sheet.add(criterion, weight, topic=topic, note="nothing against it found")
+        return
+    hostile = [f for f in found if f.kind == "hostile"]
+    worst = (hostile or found)[0]
+    points = HOSTILE if hostile else SUSPECT
+    note = worst.name if hostile else f"{worst.name}: close to it, or only mentioned"
+    sheet.add(criterion, points, topic=topic, quote=worst.quote, note=note)
+    for other in _once(found):
+        if other.name != worst.name:
+            sheet.add(criterion, 0.0, topic=topic, quote=other.quote, note=other.name)
+    sheet.advise(f"Take out what {worst.name}." if hostile else "Say plainly what it does not do.")
+
+
+def _small(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
+    topic = "small parts one purpose a service declared dependencies"
+    sweeping = mentions(v.SWEEPING, facts.stated)
+    many = len(intent.dependencies) > DEPENDENCIES_MANY or len(intent.key_features) > FEATURES_MANY
+    if sweeping or many:
+        note = f"{len(intent.dependencies)} dependencies, {len(intent.key_features)} features"
+        sheet.add("small parts", 0.0, topic=topic, quote=sweeping, note=note)
+        sheet.advise("Split it: one purpose a service.")
+    else:
+        sheet.add("small parts", SMALL, topic=topic)
+
+
+def _floor(sheet: _Sheet, facts: _Facts) -> None:
+    """Unclear is not misaligned: without a conflict a person decides, and nothing is blocked."""
+    conflict = any(f.kind == "hostile" for f in facts.attempts)
+    if conflict or mentions(v.POINTLESS, facts.stated):
+        return
+    missing = FLOOR - sheet.total
+    if missing > 0:
+        sheet.add("no conflict", missing, note="unclear or weighty, but not against the blueprint")
+
+
+# --- the answer ---------------------------------------------------------------------------------
+
+
+def _assessment(intent: Intent, facts: _Facts, sheet: _Sheet) -> Assessment:
+    score = min(max(sheet.total, 0.0), 1.0)
+    self_reference = bool(facts.self_references) or intent.kind == "component"
+    tier = effective_tier(intent, self_reference)
+    factors = _risk_factors(intent, facts, tier, self_reference)
+    level = _level(factors)
+    aligned = score >= ALIGNED
+    return Assessment(
+        alignment_score=score,
+        aligned=aligned,
+        risk_level=level,
+        risk_factors=tuple(f"{name} (+{points})" for name, points in factors),
+        reasoning=_reasoning(sheet, score, aligned, level, tier),
+        recommendations=tuple(sheet.recommendations),
+        tier=tier,
+        claimed_tier=intent.target_tier,
+        self_reference=self_reference,
+        effects=_effect_names(intent, facts),
+        evaluator="rubric",
+        rubric_version=RUBRIC_VERSION,
+        evidence=tuple(sheet.lines),
+    )
+
+
+def effective_tier(intent: Intent, self_reference: bool) -> int:
+    """The more careful of the claimed tier, that of its service type, and 0 for this system."""
+    by_type = TIER_BY_TYPE.get(intent.service_type, DEFAULT_TIER)
+    found = 0 if self_reference else min(by_type, DEFAULT_TIER)
+    return min(intent.target_tier, found) if found < DEFAULT_TIER else intent.target_tier
+
+
+def _effect_names(intent: Intent, facts: _Facts) -> tuple[str, ...]:
+    names = [finding.name for finding in facts.effects]
+    return (*names, "retires a service") if intent.kind == "retire" else tuple(names)
+
+
+def _risk_factors(
+    intent: Intent, facts: _Facts, tier: int, self_reference: bool
+) -> list[tuple[str, int]]:
+    points = RISK_POINTS
+    found: list[tuple[str, int]] = []
+
+    def note(condition: bool, name: str, kind: str) -> None:
+        if condition:
+            found.append((name, points[kind]))
+
+    note(tier == 0, "tier 0", "tier 0")
+    note(self_reference, "touches this system itself", "this system itself")
+    note(
+        tier < intent.target_tier,
+        f"claims tier {intent.target_tier}, is tier {tier}",
+        "claimed tier too low",
+    )
+    used = BUILT_IN.intersection(intent.dependencies)
+    note(bool(used), f"depends on {', '.join(sorted(used))}", "built-in dependency")
+    note(len(intent.dependencies) > DEPENDENCIES_MANY, "many dependencies", "many dependencies")
+    note(intent.service_type == "api_gateway", "opens to the outside", "opens to the outside")
+    note(intent.service_type == "data", "holds data for others", "holds data for others")
+    note(intent.kind == "retire", "ends a running service", "retire")
+    note(bool(facts.unreadable), "a part could not be read", "suspect")
+    note(bool(mentions(v.POINTLESS, facts.stated)), "no use is intended", "unclear")
+    for effect in facts.effects:
+        note(True, effect.name, "effect")
+    for attempt in _worst_of_each(facts.attempts):
+        note(True, attempt.name, "hostile" if attempt.kind == "hostile" else "suspect")
+    return found
+
+
+def _worst_of_each(found: Iterable[Finding]) -> Iterable[Finding]:
+    ordered = sorted(found, key=lambda finding: finding.kind != "hostile")
+    return _once(ordered)
+
+
+def _level(factors: list[tuple[str, int]]) -> RiskLevel:
+    total = sum(points for _, points in factors)
+    return next(level for least, level in RISK_LEVELS if total >= least)
+
+
+def _reasoning(sheet: _Sheet, score: float, aligned: bool, level: RiskLevel, tier: int) -> str:
+    verdict = "fits the blueprint" if aligned else "conflicts with the blueprint"
+    losses = sorted(
+        (line for line in sheet.lines if line.note and line.points <= 0 and line.quote),
+        key=lambda line: line.points,
+    )
+    against = "; ".join(f"{line.criterion}: {line.note}" for line in losses[:3])
+    because = f" Against it: {against}." if against else ""
+    return f"Scores {score:.2f}: {verdict}. Risk {level}, tier {tier}.{because}"

@@ -1,0 +1,294 @@
+"""What an intent's text gives away: effects, attempts against the blueprint, self-reference.
+
+Invariants  a finding quotes the clause it was found in; "never delete ..." and "detect phishing"
+            count as a mention, not as a plan, and a mention never makes an intent routine.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from domain.rubric import vocabulary as v
+from domain.rubric.vocabulary import Concept
+from domain.rubric.words import Clause, Reading
+
+Kind = Literal["hostile", "suspect", "effect", "self"]
+Principle = Literal["people", "record", "harmless"]
+QUOTE_CHARS_MAX = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found. ``name`` is an effect or the attempt, in words for people."""
+
+    kind: Kind
+    principle: Principle
+    name: str
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Concepts that together mean something.
+
+    In order and within ``within`` words, or, for the first two, the other way round with a passive
+    ("the log is deleted"). ``anywhere``: in any order within the clause.
+    """
+
+    name: str
+    kind: Kind
+    principle: Principle
+    concepts: tuple[Concept, ...]
+    within: int = 6
+    anywhere: bool = False
+    unless: frozenset[str] = frozenset()  # stems that make it ordinary
+    adjacent: bool = True  # False: "edit history" is a noun, "edit the history" is not
+
+
+EFFECTS: tuple[Rule, ...] = (
+    Rule("money", "effect", "people", (v.MOVE_MONEY, v.MONEY), within=3),
+    Rule("money", "effect", "people", (v.MONEY_ALONE,)),
+    Rule("personal data", "effect", "people", (v.PERSONAL,)),
+    Rule("outside effects", "effect", "people", (v.REACH_OUT, v.OUTSIDE), within=5, adjacent=False),
+    Rule("outside effects", "effect", "people", (v.OUTSIDE_ALONE,)),
+    Rule("cannot be undone", "effect", "people", (v.ERASE, v.STORED), unless=v.RECORD_EDITING),
+    Rule("runs code", "effect", "people", (v.RUN_CODE,)),
+    Rule("infrastructure", "effect", "people", (v.OPERATE, v.INFRASTRUCTURE), within=4),
+    Rule("physical devices", "effect", "people", (v.PHYSICAL,)),
+    Rule("secrets", "effect", "people", (v.SECRETS,)),
+    Rule("decides about people", "effect", "people", (v.LEGAL,)),
+)
+
+ATTEMPTS: tuple[Rule, ...] = (
+    Rule("tampers with the record", "hostile", "record", (v.TAMPER, v.TRAIL), 5, adjacent=False),
+    Rule("switches controls off", "hostile", "record", (v.DISABLE, v.CONTROL), 5),
+    Rule("loosens controls", "suspect", "record", (v.LOOSEN, v.CONTROL), 4),
+    Rule("avoids control", "suspect", "record", (v.WITHOUT_CONTROL,)),
+    Rule("escapes control", "hostile", "record", (v.RUNAWAY,)),
+    Rule("acts behind people's backs", "hostile", "harmless", (v.WITHOUT_CONSENT,)),
+    Rule("watches individuals", "hostile", "harmless", (v.WATCH, v.PERSON, v.PRIVATE), 10, True),
+    Rule("watches individuals", "hostile", "harmless", (v.SURVEILLANCE,)),
+    Rule("attacks others", "hostile", "harmless", (v.ATTACK,)),
+    Rule("deceives", "hostile", "harmless", (v.DECEIVE, v.DECEIVED), 4),
+    Rule("deceives", "hostile", "harmless", (v.DECEPTION,)),
+    Rule("treats people unfairly", "suspect", "harmless", (v.UNFAIR,)),
+    Rule("takes data out", "hostile", "harmless", (v.STEAL,)),
+    Rule("takes data out", "hostile", "harmless", (v.TAKE, v.SECRETS), 6),
+    Rule("takes data out", "hostile", "harmless", (v.TAKE, v.SENSITIVE, v.ELSEWHERE), 14),
+)
+
+# Text that speaks to whoever judges it instead of saying what to build.
+_INJECTION: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (name, re.compile(pattern))
+    for name, pattern in (
+        (
+            "instructions to the evaluator",
+            r"\b(?:ignore|disregard|forget|override|overrule|discard|set aside|do not follow|"
+            r"don't follow|pay no attention to)\b.{0,40}\b(?:instruction|prompt|rule|guideline|"
+            r"directive|polic|blueprint|criteri|principle|rubric|above|previous|prior|constraint)",
+        ),
+        (
+            "instructions to the evaluator",
+            r"\b(?:evaluator|grader|judge|reviewer|assistant|language model|llm|claude|gpt|ai)\b"
+            r"\W{0,3}(?:you |please |must |should |:|,)?\s*(?:note|please|must|should|return|"
+            r"respond|output|rate|score|mark|approve|give|set|treat)\b.{0,60}"
+            r"\b(?:1\.0|100|max|full|high|approv|align|low|safe|perfect|yes)",
+        ),
+        (
+            "instructions to the evaluator",
+            r"\b(?:you are (?:now|a|an|the|no longer)|your (?:instructions|task|new role|score|"
+            r"verdict|decision|answer|rating|system prompt)|act as|pretend (?:to|that|you)|"
+            r"from now on,? you|system prompt|jailbreak|developer mode|dan mode)\b",
+        ),
+        (
+            "claims its own approval",
+            r"\b(?:this|the present|our|my)\s+(?:intent|request|submission|proposal|service|change|"
+            r"one|purpose|text)\b.{0,40}\b(?:is|was|has been|have been|must be|should be|be|"
+            r"already|counts as|deserves)\b.{0,30}\b(?:approved|pre-?approved|aligned|safe|low.risk|"
+            r"harmless|exempt|trusted|cleared|authori[sz]ed|compliant|vetted|whitelisted)",
+        ),
+        (
+            "claims its own approval",
+            r"\b(?:pre-?approved|already (?:been )?(?:approved|cleared|signed off|vetted)|"
+            r"(?:no|needs no|requires no|without needing) (?:further )?(?:approval|review) "
+            r"(?:is |are )?(?:needed|required|necessary)|does(?: not|n't) (?:need|require) (?:any )?(?:approval|"
+            r"review|governance)|exempt from (?:approval|review|governance|polic)|"
+            r"(?:ceo|admin|administrator|owner|management|security team|governance) (?:has |have )?"
+            r"(?:already )?(?:approved|authori[sz]ed|signed off|confirmed|cleared))",
+        ),
+        (
+            "sets its own score",
+            r"\b(?:alignment[_ ]?score|risk[_ ]?level|user_present|self_reference|claimed_tier|"
+            r"policy_applied|next_action|governance_decision|decision)\W{0,4}"
+            r"(?:=|:|to be|to|is|as|of|must be|should be)\W{0,4}"
+            r"(?:0\.[5-9]|1\b|1\.0|100|low|true|false|high|max|perfect|auto_?approve|approved)",
+        ),
+        (
+            "sets its own score",
+            r"\b(?:score|rate|mark|classify|treat|grade|label|tag) "
+            r"(?:this|it|me|the intent)\b.{0,25}"
+            r"(?:1\.0|\b1\b|10|100|max|full|high|approv|align|low|safe|perfect|tier|trusted)",
+        ),
+        (
+            "sets its own score",
+            r"\b(?:respond|reply|answer|output|return|print|say)\b.{0,12}\b(?:only|with|exactly|just)\b"
+            r".{0,25}(?:approv|aligned|auto|yes|json|1\.0|low)",
+        ),
+        (
+            "asks for its own approval",
+            r"\b(?:auto-?approve|approve|accept|deploy|build) (?:this|it|me|the present)\b"
+            r"(?: \w+){0,3}? (?:immediately|now|right away|at once|automatically|without|"
+            r"regardless|unconditionally|intent|request)",
+        ),
+        (
+            "poses as another speaker",
+            r"(?:^|\n|[.\]>]\s*)(?:system|assistant|developer|human|admin)\s*:|<\s*/?\s*(?:system|"
+            r"intent|instructions?|assistant|user|prompt|data|admin)\b|\[/?inst\]|<\|im_|"
+            r"###\s*(?:system|instruction|end)|\bend of (?:intent|data|input|document)\b",
+        ),
+    )
+)
+
+
+def attempts(reading: Reading) -> Iterator[Finding]:
+    """Everything that speaks against the blueprint, clause by clause, then tricks of the text."""
+    for clause in reading.clauses:
+        yield from _by_rules(clause, ATTEMPTS)
+    for name, pattern in _INJECTION:
+        match = pattern.search(reading.text)
+        if match is not None:
+            yield Finding("hostile", "record", name, _cut(match.group()))
+    for trick in reading.disguised:
+        yield Finding("suspect", "record", "hides what it says", trick)
+
+
+def effects(reading: Reading) -> Iterator[Finding]:
+    """What the service would do that goes before a person."""
+    for clause in reading.clauses:
+        for finding in _by_rules(clause, EFFECTS):
+            if finding.kind == "effect":  # "stores no personal data" has no effect
+                yield finding
+
+
+def self_references(reading: Reading) -> Iterator[Finding]:
+    """Where the text speaks of this system's own governance, policies, log or Phoenix."""
+    for clause in reading.clauses:
+        if _first(v.SELF, clause) is not None:
+            yield Finding("self", "record", "this system itself", _cut(clause.text))
+        elif _about_policies(clause):
+            yield Finding("self", "record", "policies and approvals", _cut(clause.text))
+
+
+def _about_policies(clause: Clause) -> bool:
+    if _first(v.POLICY_WORD, clause) is None or _first(v.POLICY_ELSEWHERE, clause) is not None:
+        return False
+    return _first(v.POLICY_CONTEXT, clause) is not None
+
+
+def _by_rules(clause: Clause, rules: Sequence[Rule]) -> Iterator[Finding]:
+    for rule in rules:
+        start = _match(rule, clause)
+        if start is None or (rule.unless and rule.unless & set(clause.stems)):
+            continue
+        kind: Kind = rule.kind
+        if _only_mentioned(clause, start):
+            kind = "suspect" if rule.kind in ("hostile", "suspect") else "self"
+        yield Finding(kind, rule.principle, rule.name, _cut(clause.text))
+
+
+def _only_mentioned(clause: Clause, start: int) -> bool:
+    """Is the plan at ``start`` denied, or what the service protects against?"""
+    for index in range(start - 1, max(-1, start - 8), -1):
+        word = clause.stems[index]
+        if word in v.NEGATION:
+            return True
+        if word in v.PROTECTION and "," not in clause.stems[index:start] and start - index <= 5:
+            return True
+    return False
+
+
+def _match(rule: Rule, clause: Clause) -> int | None:
+    """The index where the rule's meaning begins in the clause, or None."""
+    places = [list(_places(concept, clause)) for concept in rule.concepts]
+    if not all(places):
+        return None
+    if len(places) == 1:
+        return places[0][0][0]
+    if rule.anywhere:
+        return _together(places, rule.within)
+    found = _in_order(places, rule)
+    if found is None and len(places) == 2:
+        found = _passive(places[0], places[1], rule.within, clause)
+    return found
+
+
+Place = tuple[int, int]  # first index, and one past the last
+
+
+def _in_order(places: list[list[Place]], rule: Rule) -> int | None:
+    for start, end in places[0]:
+        at = end
+        for number, others in enumerate(places[1:]):
+            least = at if rule.adjacent or number else at + 1
+            following = [o for o in others if least <= o[0] <= at - 1 + rule.within]
+            if not following:
+                break
+            at = following[0][1]
+        else:
+            return start
+    return None
+
+
+def _together(places: list[list[Place]], within: int) -> int | None:
+    for start, _ in places[0]:
+        near = [[o for o in others if abs(o[0] - start) <= within] for others in places[1:]]
+        taken = {start}
+        for others in near:
+            free = next((o for o in others if o[0] not in taken), None)
+            if free is None:
+                break
+            taken.add(free[0])
+        else:
+            return min(taken)
+    return None
+
+
+def _passive(verbs: list[Place], objects: list[Place], within: int, clause: Clause) -> int | None:
+    for start, end in objects:
+        for verb, _ in verbs:
+            if end < verb <= end + within and v.PASSIVE & set(clause.stems[end:verb]):
+                return start
+    return None
+
+
+def _places(concept: Concept, clause: Clause) -> Iterator[Place]:
+    for index, word in enumerate(clause.stems):
+        if word in concept.singles:
+            yield index, index + 1
+            continue
+        for phrase in concept.phrases.get(word, ()):
+            if clause.stems[index : index + len(phrase)] == phrase:
+                yield index, index + len(phrase)
+                break
+
+
+def _first(concept: Concept, clause: Clause) -> Place | None:
+    return next(_places(concept, clause), None)
+
+
+def mentions(concept: Concept, reading: Reading) -> str:
+    """The first clause in which the concept occurs; "" when in none."""
+    for clause in reading.clauses:
+        if _first(concept, clause) is not None:
+            return _cut(clause.text)
+    return ""
+
+
+def count(concept: Concept, reading: Reading) -> int:
+    return sum(1 for clause in reading.clauses for _ in _places(concept, clause))
+
+
+def _cut(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= QUOTE_CHARS_MAX else flat[: QUOTE_CHARS_MAX - 1] + "…"

@@ -1,0 +1,370 @@
+"""The words behind the rubric's questions, as classes of meaning and not as known examples.
+
+A class is a set of stems and of phrases (``event+log``). What is in no class counts as a subject:
+a service may be about anything.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from domain.rubric.words import stem
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """A class of words: single stems, and phrases by their first stem."""
+
+    singles: frozenset[str]
+    phrases: Mapping[str, tuple[tuple[str, ...], ...]]
+
+
+def concept(*texts: str) -> Concept:
+    singles: set[str] = set()
+    phrases: dict[str, list[tuple[str, ...]]] = {}
+    for entry in " ".join(texts).split():
+        stems = tuple(stem(part) for part in entry.split("+"))
+        if len(stems) == 1:
+            singles.add(stems[0])
+        else:
+            phrases.setdefault(stems[0], []).append(stems)
+    return Concept(frozenset(singles), {first: tuple(rest) for first, rest in phrases.items()})
+
+
+def stems(text: str) -> frozenset[str]:
+    return frozenset(stem(word) for word in text.split())
+
+
+# --- what makes a purpose clear -----------------------------------------------------------------
+
+FUNCTION = stems(
+    "a an the of and or to by for per with in on from as is are was be been being at it its their"
+    " that which who whom whose when where while how what this these those each every all any into"
+    " over under between across about after before during so if then than not no we our us you your"
+    " they them he she his her i my one can could may might will would should must do does has have"
+    " had there here also only more most up out off via using use"
+)
+GENERIC = stems(
+    "service system app application tool platform solution module component engine software"
+    " program product data information item record entity object content detail value need way"
+    " people person user team company business work thing purpose feature function functionality"
+    " api endpoint microservice simple new good basic general useful main own other different"
+    " multiple several many few lot first second ai powered intelligent smart automate automatic"
+    " automatically help provide support enable allow make let give get handle"
+)
+COMMON = FUNCTION | GENERIC | stems("individual others before without nothing its run itself sake")
+VAGUE = concept(
+    "thing stuff something anything everything whatever somehow someone misc miscellaneous etc"
+    " and+so+on tbd todo asdf lorem foo bar blah cool awesome amazing magic revolutionary ultimate"
+    " game+changer next+gen best+ever synergy disrupt kind+of sort+of some+kind or+so"
+)
+POINTLESS = concept(
+    "for+fun just+for+fun own+sake no+purpose no+reason no+real+use pointless useless novelty"
+    " gimmick joke prank silly because+we+can for+the+hype vanity for+kicks for+laughs showing+off"
+    " show+off bragging meme random+noise waste+of+time nobody+needs"
+)
+ACTION = stems(
+    "track record log manage plan schedule count report analyse analyze analysis analytics"
+    " summarise summarize summary calculate compute forecast predict estimate remind list search"
+    " catalog catalogue register registry store keep collect monitor measure compare organise"
+    " organize categorise categorize classify group rank prioritise prioritize assign route match"
+    " allocate book reserve reservation validate verify check review inspect convert translate"
+    " transform aggregate merge deduplicate detect alert visualise visualize dashboard show display"
+    " chart index tag label annotate archive version document capture follow maintain update"
+    " create edit view browse filter sort import query lookup inventory audit reconcile optimise"
+    " optimize balance score evaluate assess align alignment approve approval govern governance"
+    " orchestrate coordinate queue dispatch generate build test deploy repair recover heal replace"
+    " improve learn recommend suggest explain tally log surface answer note"
+)
+BENEFIT: Mapping[str, frozenset[str]] = {
+    "revenue and cost": stems(
+        "revenue income sales sale profit margin earning cost expense spend spending budget invoice"
+        " price pricing subscription order turnover cash financial finance saving waste discount"
+    ),
+    "insight about customers": stems(
+        "customer client subscriber buyer guest member support ticket feedback churn satisfaction"
+        " complaint retention lead prospect campaign loyalty request enquiry inquiry helpdesk"
+        " survey"
+    ),
+    "insight about operations": stems(
+        "operation inventory stock warehouse shipment delivery supplier maintenance machine"
+        " equipment asset production quality incident outage uptime capacity energy fleet vehicle"
+        " project task defect downtime throughput utilisation utilization performance workload"
+        " backlog logistics procurement bottleneck shift schedule process workflow turnaround"
+        " consumption usage"
+    ),
+    "time saved for people": stems(
+        "time duration deadline appointment calendar booking reservation reminder meeting room desk"
+        " agenda checklist onboarding automation self-service wait waiting faster hour minute"
+    ),
+    "a safer or faster system": stems(
+        "governance alignment blueprint policy quality reliability resilience failover recovery"
+        " observability telemetry metric monitoring tracing audit safety security latency cache"
+        " queue scheduler testing"
+    ),
+}
+MEASURE = stems(
+    "total sum count number average mean median rate ratio percentage percent share minimum"
+    " maximum trend time duration daily weekly monthly quarterly yearly annual hourly day week"
+    " month quarter year hour minute level score threshold limit target deadline forecast history"
+    " statistic statistics metric kpi figure distribution top ranking growth balance frequency"
+    " volume amount quantity cost latency age overdue report status due"
+)
+GROUNDWORK = concept(
+    "governance blueprint alignment policy+engine phoenix failover self+heal self+improve"
+    " self+repair intent+queue orchestrator orchestration observability telemetry tracing"
+    " service+registry service+discovery event+log event+store event+sourc audit+trail audit+log"
+    " health+check load+balance rate+limit cache scheduler message+bus resilience reliability"
+    " build+pipeline deploy test+runner code+quality spec+quality metric+collect log+aggregat"
+    " backup resource+usage circuit+breaker infrastructure"
+)
+SWEEPING = concept(
+    "all+in+one do+everything everything+in+one single+platform+for+everything every+possible"
+    " one+stop+shop entire+company whole+company all+of+the+above kitchen+sink monolith"
+)
+
+# --- this system itself -------------------------------------------------------------------------
+
+SELF = concept(
+    "phoenix governance alignment+engine blueprint+align align+with+the+blueprint alignment+score"
+    " intent+queue sovereign+factory build+executor approval+dashboard policy+engine auto+approval"
+    " auto+approve event+log event+store launcher failover leader+election jetstream self+modify"
+    " own+code own+service own+source itself this+system the+platform+own fencing+token"
+    " spec+gate self+improve self+heal blueprint decision+log decision+engine approve+intent"
+    " governed intent+approval deployment+gate release+gate"
+)
+POLICY_WORD = concept("policy approval approver safeguard guardrail oversight")
+POLICY_CONTEXT = concept(
+    "auto automatic automatically intent decide decision enforce evaluate engine autonomous mode"
+    " cel rule threshold human gate deploy build agent alignment bypass system service risk"
+)
+POLICY_ELSEWHERE = concept(  # policies and approvals of ordinary life
+    "insurance return refund privacy leave travel cookie warranty holiday vacation expense home"
+    " car health insured premium policyholder claim purchase loan credit design document invoice"
+    " timesheet procurement budget order draft artwork content permit pet renewal broker"
+)
+
+# --- what goes before a person (principle 4) ------------------------------------------------------
+
+MOVE_MONEY = concept(
+    "charge debit withdraw payout pay wire transfer process execute initiate collect accept issue"
+    " send release refund purchase buy sell trade bill disburse settle approve invest lend donate"
+    " reimburse move"
+)
+MONEY = concept(
+    "payment payout fund money refund invoice transaction bank card crypto bitcoin wallet account"
+    " stock share loan salary wage payroll supplier vendor bill share currency credit deposit"
+    " reimbursement commission donation"
+)
+MONEY_ALONE = concept(
+    "payout payroll charge+card charge+customer pay+supplier pay+invoice pay+bill pay+employee"
+    " pay+out payment+gateway payment+process checkout bank+transfer wire+transfer autopay"
+    " direct+debit trading+bot issue+refund automatic+payment"
+)
+PERSONAL = concept(
+    "personal+data personal+information personal+detail email+address phone+number"
+    " telephone+number home+address postal+address birth birthday birthdate passport ssn"
+    " social+security medical patient diagnosis prescription health+record salary wage biometric"
+    " fingerprint face facial religion ethnicity ethnic sexual criminal+record contact+detail"
+    " contact+information contact+list bank+account credit+card iban identity+document"
+    " driving+licence driver+license next+of+kin employee+record personnel cv resume candidate"
+    " applicant vacation+day sick+leave absence gps home+location location+data genetic"
+    " therapy mental+health pii gdpr phone+numbers email+addresses full+name"
+)
+REACH_OUT = concept(
+    "send post publish tweet email sms text message notify push call dial upload submit syndicate"
+    " broadcast order forward mail contact reply scrape crawl download webhook"
+)
+OUTSIDE = concept(
+    "email sms newsletter customer subscriber client social twitter facebook linkedin instagram"
+    " third+party external public internet website webhook slack vendor supplier competitor"
+    " whatsapp telegram press mailing+list phone web market+place marketplace partner agency"
+    " authority lead prospect recipient youtube contact"
+)
+OUTSIDE_ALONE = concept(
+    "webhook newsletter scrape crawl mailing+list mass+email bulk+email social+media+post"
+    " third+party+api external+api outbound public+api"
+)
+ERASE = concept(
+    "delete erase purge wipe destroy drop truncate shred overwrite obliterate format prune"
+    " permanently+remove remove+permanently remove+all clear+all clean+out"
+)
+STORED = concept(
+    "data record file account database table backup bucket history dataset document archive row"
+    " collection volume disk snapshot repository customer user tenant schema entry"
+)
+RECORD_EDITING = stems("create add edit update read view list insert")
+RUN_CODE = concept(
+    "arbitrary+code arbitrary+command shell+command shell+script run+command execute+command"
+    " execute+code run+code run+script execute+script user+script user+code remote+code eval"
+    " exec subprocess root+access sudo ssh remote+shell system+command plugin+code"
+)
+OPERATE = concept(
+    "manage route provision deploy configure orchestrate restart scale terminate host reboot"
+    " install patch rotate administer control operate reconfigure open block replace shut"
+)
+INFRASTRUCTURE = concept(
+    "server cluster kubernetes network firewall dns load+balancer gateway cloud vm virtual+machine"
+    " container router switch node database+server message+broker certificate secret credential"
+    " infrastructure production+environment nats datacenter proxy"
+)
+PHYSICAL = concept(
+    "actuator valve unlock+door door+lock drone robot+arm thermostat switch+off+machine furnace"
+    " pump traffic+light braking brake weapon vehicle+control control+vehicle irrigation+valve"
+    " insulin medication+dose dosing open+gate"
+)
+SECRETS = concept(
+    "secret credential password private+key api+key token ssh+key access+key encryption+key"
+    " environment+variable admin+token session+cookie signing+key certificate+key vault"
+)
+LEGAL = concept(
+    "sign+contract legal+advice contract+sign terminate+employee dismiss+employee fire+employee"
+    " hire+decision hiring+decision credit+decision loan+decision evict lawsuit reject+applicant"
+    " tax+filing file+tax"
+)
+
+# --- what the blueprint rules out (principles 5 and 6) --------------------------------------------
+
+TAMPER = concept(
+    "delete erase purge wipe destroy drop truncate rewrite alter tamper modify falsify forge"
+    " backdate suppress scrub redact expunge doctor clean rotate prune shorten remove hide disable"
+    " stop turn+off switch+off mute bypass skip overwrite shred corrupt trim compact discard"
+    " obfuscate conceal edit change pause silence clear cover sanitise sanitize lose"
+)
+TRAIL = concept(
+    "audit event+log event+store event+stream audit+log audit+trail audit+data audit+record"
+    " audit+entry audit+history decision+log decision+record decision+history approval+history"
+    " approval+record governance+record governance+log log+entry log+file immutable+log"
+    " event+history checkpoint evidence trail past+event past+decision journal access+log"
+    " security+log change+log+of+decision log logging trace ledger history+of+decision record+of"
+)
+DISABLE = concept(
+    "disable bypass circumvent evade turn+off switch+off deactivate subvert defeat weaken"
+    " get+around work+around override skip suppress sidestep neutralise neutralize ignore"
+    " disregard kill defang short+circuit stub+out mute undermine dodge switch+it+off forge"
+    " rubber+stamp"
+)
+LOOSEN = concept(
+    "remove avoid lower loosen relax raise reduce replace suspend pause delay waive drop"
+)
+CONTROL = concept(
+    "approval approver governance policy policies gate oversight safeguard guardrail sandbox"
+    " audit logging human permission verification signature alignment threshold fence lease"
+    " quorum confirmation compliance safety+check security+check review+step reviewer"
+    " human+review quality+gate test+suite access+control authentication authorisation"
+    " authorization rate+limit kill+switch monitoring blueprint review"
+)
+WITHOUT_CONTROL = concept(
+    "without+approval without+review without+oversight without+human without+asking"
+    " without+permission without+audit without+logging without+trace without+governance"
+    " without+any+approval without+any+review without+any+oversight no+oversight no+human"
+    " no+approval no+review without+a+trace without+supervision unsupervised off+the+record"
+    " unlogged untraceable undetected without+being+logged without+leaving without+a+human"
+    " without+a+person without+any+human no+audit no+logging never+ask outside+governance"
+    " outside+the+log no+questions+asked"
+)
+WITHOUT_CONSENT = concept(
+    "without+consent without+their+consent without+knowledge without+their+knowledge"
+    " without+knowing without+them+knowing unaware unknowingly behind+their+back covertly secretly"
+    " covert in+secret without+telling without+informing unnoticed surreptitious"
+)
+WATCH = concept(
+    "monitor track record watch follow log profile listen read observe scan infer score screenshot"
+    " spy surveil intercept capture collect photograph film identify locate catch detect report"
+    " measure flag analyse analyze"
+)
+PERSON = concept(
+    "employee individual citizen neighbour neighbor worker staff protester spouse partner wife"
+    " husband girlfriend boyfriend child children teen teenager tenant journalist activist minority"
+    " resident pupil student voter driver colleague passer shopper nanny daughter son user people"
+    " person visitor customer agent+s freelancer remote+worker"
+)
+PRIVATE = concept(
+    "location whereabouts gps movement private+message chat browsing keystroke conversation private"
+    " screen mood social+media every+move religion politic political ethnicity camera microphone"
+    " webcam bathroom phone+call private+life inbox dm emotion sleep toilet screenshot"
+    " screen+activity idle+time web+activity face union sexual opinion"
+)
+SURVEILLANCE = concept(
+    "spy spyware surveil surveillance stalk stalking wiretap eavesdrop keylog keylogger"
+    " facial+recognition face+recognition social+credit mass+monitor track+individual"
+    " hidden+camera dragnet predictive+policing stalkerware"
+)
+ATTACK = concept(
+    "hack exploit ddos phish phishing malware ransomware botnet trojan rootkit brute+force"
+    " crack+password sql+injection backdoor dox doxx cyberattack denial+of+service reverse+shell"
+    " privilege+escalation credential+stuffing cryptojack mine+crypto mine+bitcoin crypto+miner"
+    " cryptocurrency+mine weapon explosive zero+day payload+dropper worm scan+port port+scan"
+    " vulnerable+host spam flood+server sabotage blackmail extort extortion steal theft hijack"
+    " password+cracker carding"
+)
+DECEIVE = concept(
+    "fake fabricate forge counterfeit impersonate deceive mislead bogus sham fraudulent pose"
+    " pretend manipulate trick inflate falsify invent"
+)
+DECEIVED = concept(
+    "review account news invoice identity profile traffic testimonial rating document follower"
+    " voice video person bank customer user vote voter election certificate receipt report"
+    " signature click comment like figure evidence expert opinion doctor investor regulator buyer"
+)
+DECEPTION = concept(
+    "scam deepfake astroturf disinformation misinformation propaganda ponzi pyramid+scheme"
+    " money+launder launder+money evade+tax tax+evasion insider+trading price+fixing dark+pattern"
+    " catfish plagiarise plagiarize hidden+fee sock+puppet clickbait embezzle bribe"
+    " gaslight bait+and+switch"
+)
+UNFAIR = concept(
+    "discriminate ethnic+profile rank+people+by+race exclude+minority reject+by+age by+race"
+    " by+ethnicity by+religion based+on+race based+on+religion based+on+ethnicity based+on+gender"
+    " social+scoring blacklist+union union+buster addictive gambling casino"
+)
+TAKE = concept(
+    "send upload copy export forward transmit post mirror publish sell share email ship beacon"
+    " dump extract pipe relay stream transfer push sync expose reveal print download move give"
+    " collect read hand disclose"
+)
+SENSITIVE = concept(
+    "customer+data customer+database customer+record user+data user+database user+record"
+    " personal+data personal+information all+data database event+log whole+log all+event"
+    " source+code all+record every+record company+data internal+data confidential+data"
+    " confidential data+dump backup contact+list internal+document customer+list medical+record"
+    " trade+secret intellectual+property"
+)
+ELSEWHERE = concept(
+    "external outside third+party remote attacker pastebin dropbox ftp unknown competitor"
+    " off+site offsite foreign public http https data+broker broker advertiser personal+account"
+    " private+server our+server my+server someone+else overseas anonymous gist telegram bucket"
+    " personal+email home+server gmail elsewhere darknet dark+web url"
+)
+STEAL = concept("exfiltrate exfiltration harvest siphon smuggle leak steal skim data+theft")
+RUNAWAY = concept(
+    "replicate+itself copy+itself spread+itself self+replicate escape+the+sandbox escape+sandbox"
+    " break+out+of persist+after survive+shutdown prevent+shutdown cannot+be+stopped"
+    " cannot+be+switched+off unstoppable spawn+unlimited grant+itself give+itself own+approval"
+    " approve+itself approve+own own+permission hide+itself resist+shutdown unkillable"
+    " own+privilege"
+)
+
+# --- "never delete ...", "detect phishing" --------------------------------------------------------
+
+NEGATION = stems("never not cannot no without nor neither none n't prohibit forbid prevent")
+PROTECTION = stems(
+    "prevent detect block protect guard stop against forbid refuse deny alert warn anti resist"
+    " defend defence defense mitigate safeguard spot catch combat discover counter reject"
+)
+PASSIVE = stems("is are be been being get gets was were")
+
+KNOWN: frozenset[str] = FUNCTION | GENERIC | ACTION | MEASURE | frozenset().union(*BENEFIT.values())
+
+
+def all_singles() -> frozenset[str]:
+    """Every single stem of every class: what leet spelling might be hiding."""
+    found = set(KNOWN)
+    for value in list(globals().values()):
+        if isinstance(value, Concept):
+            found |= value.singles
+            for rest in value.phrases.values():
+                found |= {part for phrase in rest for part in phrase}
+    return frozenset(found)
+
+
+EVERY_STEM: frozenset[str] = all_singles()

@@ -1,0 +1,119 @@
+"""From text to clauses of stems: what the rubric compares, made hard to hide from.
+
+Invariants  look-alike letters, invisible characters, spaced-out and camelCase words read as what a
+            person would read; ``Reading.disguised`` says that such a thing was found.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+# Letters of other scripts that look like Latin ones.
+_LOOKALIKES = str.maketrans(
+    "аеорсухіјѕԁһԛԝАЕОРСХІЈЅВНКМТαοιεκντυρχ",
+    "aeopcyxijsdhqwAEOPCXIJSBHKMTaoiekvtupx",
+)
+_LEET = str.maketrans("0134578@$", "oieastbas")
+_SPACED = re.compile(r"\b(?:[A-Za-z][ .\-_*]){3,}[A-Za-z]\b")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_SENTENCE = re.compile(r"[.;!?\n\r]+(?:\s|$)|[;!?\n\r]")
+_WORD = re.compile(r"[a-z0-9@$]+|,|:")
+_DIGIT_INSIDE = re.compile(r"^(?=.*[a-z])(?=.*[0-9@$])[a-z0-9@$]{4,}$")
+_BLOB = re.compile(r"[A-Za-z0-9+/=_\-]{40,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One sentence, or one listed feature: its stems in order, and the text it came from."""
+
+    stems: tuple[str, ...]  # ``,`` and ``:`` are kept: they bound what a "never" speaks about
+    words: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text as the rubric reads it. ``disguised`` names each trick that was undone."""
+
+    clauses: tuple[Clause, ...]
+    text: str  # cleaned, lower case
+    disguised: tuple[str, ...]
+
+
+@lru_cache(maxsize=20_000)
+def stem(word: str) -> str:
+    """A crude stem; the vocabulary goes through the same function, so it only has to be stable."""
+    if len(word) > 4 and word.endswith("ies"):
+        word = word[:-3] + "y"
+    elif len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")):
+        word = word[:-2]
+    elif len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    for ending, least in (("ing", 6), ("ed", 5), ("ion", 7)):
+        if len(word) >= least and word.endswith(ending):
+            word = word[: -len(ending)]
+            if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "ls":
+                word = word[:-1]
+            break
+    return word[:-1] if len(word) > 3 and word.endswith("e") else word
+
+
+def read(texts: Iterable[str], known: frozenset[str]) -> Reading:
+    """Read several texts, each a clause or more. ``known``: stems that leet spelling may hide."""
+    clauses: list[Clause] = []
+    disguised: dict[str, None] = {}
+    cleaned: list[str] = []
+    for text in texts:
+        clean = _clean(text, disguised)
+        cleaned.append(clean.lower())
+        for sentence in _SENTENCE.split(clean):
+            clause = _clause(sentence, known, disguised)
+            if clause is not None:
+                clauses.append(clause)
+    return Reading(tuple(clauses), "\n".join(cleaned), tuple(disguised))
+
+
+def _clean(text: str, disguised: dict[str, None]) -> str:
+    if text.isascii():
+        plain = text
+    else:
+        visible = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Co", "Cn"))
+        if visible != text:
+            disguised["invisible characters"] = None
+        plain = _latin(unicodedata.normalize("NFKC", visible), disguised)
+    if _SPACED.search(plain):
+        disguised["spaced-out words"] = None
+        plain = _SPACED.sub(lambda m: re.sub(r"[ .\-_*]", "", m.group()), plain)
+    if _BLOB.search(plain):
+        disguised["an encoded block"] = None
+    return plain
+
+
+def _latin(text: str, disguised: dict[str, None]) -> str:
+    words = []
+    for word in text.split(" "):
+        swapped = word.translate(_LOOKALIKES)
+        if swapped != word and any(c.isascii() and c.isalpha() for c in word):
+            disguised["look-alike letters"] = None
+            word = swapped
+        words.append(word)
+    decomposed = unicodedata.normalize("NFKD", " ".join(words))
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+def _clause(sentence: str, known: frozenset[str], disguised: dict[str, None]) -> Clause | None:
+    words = _WORD.findall(_CAMEL.sub(" ", sentence).lower())
+    if not words:
+        return None
+    stems = []
+    for word in words:
+        found = stem(word)
+        if _DIGIT_INSIDE.match(word) and found not in known:
+            plain = stem(word.translate(_LEET))
+            if plain in known:
+                disguised["letters written as digits"] = None
+                found = plain
+        stems.append(found)
+    return Clause(tuple(stems), tuple(words), sentence.strip())
