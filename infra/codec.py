@@ -5,6 +5,7 @@ Ids         UUIDv5 of the command, the index in its append and the type: a repea
 Raw         a message on ``intents.>`` is anyone's bytes and becomes a ``RawIntent``.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 from domain.catalog import EVENT_TYPES
 from domain.errors import PoisonError, UnknownEventType
 from domain.event import Event
+from domain.intake import PERSON_PREFIX
 from domain.intent import RawIntent
 from domain.recorded import Recorded
 from infra.ports import Fence, Meta, Write
@@ -24,11 +26,10 @@ CONTENT_TYPE = "application/cloudevents+json"
 NAMESPACE = UUID("6f2b1a52-6c1f-5b0e-9a55-0d7f5a3c9b11")
 RAW_PREFIX = "intents."
 SUBMIT_SUBJECT = "intents.submit"
-# Only services may publish here, so the actor that its header names has been authenticated.
-AUTHENTICATED_SUBJECT = "intents.authenticated"
-ACTOR_HEADER = "Phoenix-Actor"
+
 MESSAGE_ID = "Nats-Msg-Id"
 
+_NAME = re.compile(r"[^\s.*>]+")
 _ENVELOPE_ONLY = {"type", "at"}
 
 
@@ -104,6 +105,19 @@ def decode(
         raise PoisonError(f"position {position} on {subject} cannot be read: {error!r}") from error
 
 
+def raw_subject(person: str) -> str:
+    """Where a raw intent of this person goes; "" is anyone.
+
+    Raises:
+        ValueError: the name cannot be part of a subject.
+    """
+    if not person:
+        return SUBMIT_SUBJECT
+    if not _NAME.fullmatch(person):
+        raise ValueError(f"{person!r} cannot be part of a subject")
+    return PERSON_PREFIX + person
+
+
 def stored_id(subject: str, body: bytes) -> str:
     """The event id in a stored body; "" where it has none."""
     if subject.startswith(RAW_PREFIX):
@@ -148,6 +162,6 @@ def _raw(
         event=RawIntent(subject_name=subject, body=body, at=time),
         subject=subject,
         id=headers.get(MESSAGE_ID, ""),
-        actor=headers.get(ACTOR_HEADER, "") if subject == AUTHENTICATED_SUBJECT else "",
+        actor=subject.removeprefix(PERSON_PREFIX) if subject.startswith(PERSON_PREFIX) else "",
         traceparent=headers.get("traceparent", ""),
     )

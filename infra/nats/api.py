@@ -4,6 +4,7 @@ nats-py's own models lack newer stream settings, and its calls raise one excepti
 error codes; the codes decide what we do next, so we keep them.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,9 +72,14 @@ async def request(
         TransientError: no answer in time, nobody there, or no connection.
     """
     try:
-        return await nc.request(
-            subject, payload, timeout=timeout_s, headers=dict(headers) if headers else None
-        )
+        # Not nats-py's own time-out: asyncio.wait_for loses a cancellation on Python 3.11.
+        async with asyncio.timeout(timeout_s):
+            return await nc.request(
+                subject,
+                payload,
+                timeout=None,  # type: ignore[arg-type]
+                headers=dict(headers) if headers else None,
+            )
     except nats.errors.NoRespondersError as error:
         raise TransientError(f"nobody answers on {subject}") from error
     except (TimeoutError, nats.errors.Error, OSError) as error:

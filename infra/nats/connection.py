@@ -6,6 +6,7 @@ Denied      the server answers a forbidden publish with an error on the connecti
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import nats.errors
 import orjson
 import structlog
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 
 from domain.errors import LogRefused, TransientError
 from infra.settings import Settings
@@ -27,14 +29,56 @@ _DENIED = re.compile(r"permissions violation for publish to \"([^\"]+)\"", re.IG
 log = structlog.get_logger(__name__)
 
 
+# (subject, reply, payload, header block): as they came, without parsing
+Tap = Callable[[bytes, bytes, bytes, bytes | None], None]
+
+
 class Connection(Client):
-    """A NATS client that tells its users about reconnects and forbidden publishes."""
+    """A NATS client that tells its users about reconnects and forbidden publishes.
+
+    ``tap`` and ``push`` are the short way in and out: no header parsing, no task or queue per
+    subscription. They use three inner names of nats-py 2.16 (``_process_msg``, ``_pending``,
+    ``_flush_queue``); ``tests/infra/nats/test_connection.py`` fails if these change.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.on_reconnect: list[Callable[[], None]] = []
         self.on_denied: list[Callable[[str], None]] = []
         self.refused = asyncio.Event()
+        self._taps: dict[int, Tap] = {}
+
+    async def tap(self, subject: str, callback: Tap) -> Subscription:
+        """Subscribe with a plain function that gets each message as it arrived."""
+        subscription = await self.subscribe(subject)
+        self._taps[subscription._id] = callback
+        return subscription
+
+    async def untap(self, subscription: Subscription) -> None:
+        """End it; quiet when the connection has been closed."""
+        self._taps.pop(subscription._id, None)
+        with contextlib.suppress(nats.errors.Error):
+            await subscription.unsubscribe()
+
+    def push(self, commands: bytes) -> bool:
+        """Send protocol lines; False when too much waits for a reconnect already."""
+        if self._pending_data_size > self._max_pending_size and not self.is_connected:
+            return False
+        self._pending.append(commands)
+        self._pending_data_size += len(commands)
+        queue = self._flush_queue
+        if self.is_connected and queue is not None and queue.empty():
+            queue.put_nowait(asyncio.get_running_loop().create_future())
+        return True
+
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+    ) -> None:
+        tap = self._taps.get(sid)
+        if tap is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        else:
+            tap(subject, reply, data, headers)
 
     async def reconnected(self) -> None:
         log.info("nats_reconnected")

@@ -1,0 +1,371 @@
+"""The event log on JetStream: implements ``infra.ports.EventLog``.
+
+Conditions  checked by the server, on literal subjects only (a version on the event's own subject,
+            a fence on ``events.leadership.<service>``); an append of several is one atomic batch.
+Repeats     ids are deterministic; after a conflict or a lost answer we look for our own event
+            where it would stand and report its position instead of writing it again.
+Delivery    ``append`` tries for ``APPEND_TIMEOUT_S``; after that the caller may repeat it safely.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from domain.errors import (
+    ConflictError,
+    LogRefused,
+    PoisonError,
+    StaleEpoch,
+    TransientError,
+)
+from domain.event import Event
+from domain.recorded import Recorded
+from infra import codec
+from infra.nats import api
+from infra.nats.connection import Connection
+from infra.nats.fetch import Stored, Stream
+from infra.nats.reader import Raw, StreamReader, parse_headers
+from infra.nats.setup import EVENTS
+from infra.nats.writer import (
+    EXPECTED,
+    EXPECTED_SUBJECT,
+    MESSAGE_ID,
+    Ack,
+    Denied,
+    Message,
+    NoAnswer,
+    StreamWriter,
+    header,
+)
+from infra.ports import Batch, Fence, Meta, Write
+
+APPEND_TIMEOUT_S = 10.0
+RETRY_S = 0.02
+RETRY_S_MAX = 0.5
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class JetStreamLog:
+    """Append to, read and follow the stream ``EVENTS`` over one connection."""
+
+    def __init__(
+        self, nc: Connection, stream: str = EVENTS, *, writer: StreamWriter | None = None
+    ) -> None:
+        self.nc = nc
+        self.stream = Stream(nc, stream)
+        self._writer = writer
+        self._starting = asyncio.Lock()
+
+    async def close(self) -> None:
+        """End the writer; the connection is the caller's."""
+        if self._writer is not None:
+            await self._writer.close()
+            self._writer = None
+        await self.stream.close()
+
+    async def writer(self) -> StreamWriter:
+        """The log's writer, started with the first append."""
+        if self._writer is None:
+            async with self._starting:
+                if self._writer is None:
+                    info = await self.stream.info()
+                    serial = info["config"].get("num_replicas", 1) > 1
+                    self._writer = await StreamWriter(self.nc, serial_guards=serial).start()
+        return self._writer
+
+    async def append(
+        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
+    ) -> tuple[int, ...]:
+        """See ``infra.ports.EventLog.append``."""
+        return await _Append(self, writes, meta, fence).run()
+
+    async def submit(self, body: bytes, *, person: str = "", message_id: str = "") -> int:
+        """See ``infra.ports.EventLog.submit``.
+
+        Raises:
+            TransientError: no answer in time. Without a message id it may have been accepted.
+            LogRefused: too large for the server, or no permission.
+        """
+        subject = codec.raw_subject(person)
+        headers = {MESSAGE_ID: header(message_id)} if message_id else {}
+        message = Message(subject, body, headers)
+        deadline = _Deadline(APPEND_TIMEOUT_S)
+        while True:
+            try:
+                return (await self._publish((message,))).last
+            except NoAnswer as error:
+                if not message_id:  # a second copy could not be recognised
+                    raise TransientError(f"{subject}: {error}") from error
+                await deadline.again(error)
+            except api.NoStream as error:
+                await deadline.again(error)
+            except api.Refused as error:
+                if error.code not in api.PASSING:
+                    raise LogRefused(f"{subject}: {error}") from error
+                await deadline.again(error)
+
+    async def read(
+        self, subject: str, *, after: int = 0, limit: int = 10_000
+    ) -> list[Recorded[Event]]:
+        """The events of one literal subject after a position, oldest first; empty when none."""
+        if "*" in subject or ">" in subject:
+            raise ValueError(f"{subject} is not a literal subject")
+        return [_decoded(stored) for stored in await self.stream.of(subject, after, limit)]
+
+    async def get(self, position: int) -> Recorded[Event] | None:
+        """One event by its position."""
+        stored = await self.stream.at(position)
+        return _decoded(stored) if stored else None
+
+    async def last(self, subject: str) -> Recorded[Event] | None:
+        """The newest event of a literal subject, as the stream's leader knows it."""
+        stored = await self.stream.last(subject)
+        return _decoded(stored) if stored else None
+
+    async def last_position(self) -> int:
+        """The position of the newest message of the whole log; 0 when it is empty."""
+        return int((await self.stream.info())["state"]["last_seq"])
+
+    def follow(
+        self, subjects: Sequence[str], *, after: int = 0, batch: int = 500
+    ) -> "JetStreamSubscription":
+        """Everything on these subjects (wildcards allowed) after a position, then what comes."""
+        return JetStreamSubscription(self, subjects, after, batch)
+
+    async def _publish(self, messages: Sequence[Message]) -> Ack:
+        """Raises what the writer raises, but names what no retry can mend.
+
+        Raises:
+            LogRefused: no permission, or too large for the server.
+        """
+        limit = self.nc.max_payload
+        for message in messages:
+            if len(message.payload) > limit:
+                raise LogRefused(
+                    f"{message.subject}: {len(message.payload)} bytes, the server takes {limit}"
+                )
+        try:
+            return await (await self.writer()).publish(messages)
+        except Denied as error:
+            raise LogRefused(str(error)) from error
+
+
+class _Append:
+    """One append, from its conditions to its positions."""
+
+    def __init__(
+        self, log: JetStreamLog, writes: Sequence[Write], meta: Meta, fence: Fence | None
+    ) -> None:
+        fenced = codec.check(writes, fence)
+        self._log = log
+        self._writes = writes
+        self._fence = fence
+        self._ids = [codec.event_id(meta.command_id, i, w.event) for i, w in enumerate(writes)]
+        epoch = fence.epoch if fence else 0
+        self._messages = [
+            Message(
+                write.event.subject,
+                codec.encode(write.event, id=id, meta=meta, epoch=epoch),
+                _headers(id, write, fence if index == fenced else None),
+            )
+            for index, (write, id) in enumerate(zip(writes, self._ids, strict=True))
+        ]
+
+    async def run(self) -> tuple[int, ...]:
+        deadline = _Deadline(APPEND_TIMEOUT_S)
+        while True:
+            try:
+                ack = await self._log._publish(self._messages)
+                return tuple(range(ack.first, ack.last + 1))
+            except NoAnswer as error:
+                await deadline.again(error)
+                found = await self._already()
+            except api.NoStream as error:
+                await deadline.again(error)
+                continue
+            except api.Refused as error:
+                found = await self._after_refusal(error, deadline)
+            if found:
+                return found
+
+    async def _after_refusal(
+        self, error: api.Refused, deadline: "_Deadline"
+    ) -> tuple[int, ...] | None:
+        """Return the positions if it stands already, None to try again; else say why not."""
+        if error.code in api.PASSING:
+            await deadline.again(error)
+            return None
+        subject = self._messages[0].subject
+        if error.code not in (api.CONFLICT, api.IN_FLIGHT, api.DUPLICATE_IN_BATCH):
+            raise LogRefused(f"{subject}: {error}") from error
+        repeated = error.code == api.DUPLICATE_IN_BATCH
+        found = await self._already(anywhere=repeated)
+        if found:
+            return found
+        if repeated:
+            raise LogRefused(
+                f"{self._messages[0].subject}: an event with this id exists"
+            ) from error
+        await self._explain(error)
+        # Every condition holds: a write to one of the subjects was in flight.
+        await deadline.again(error)
+        return None
+
+    async def _already(self, *, anywhere: bool = False) -> tuple[int, ...] | None:
+        """Return the positions of this very append if it has been written before.
+
+        The first event stands where its own condition puts it: right after the expected
+        version, or after the fence. The rest follows it, because an append is written whole.
+        """
+        stream, id = self._log.stream, self._ids[0]
+        subject, expected = self._messages[0].subject, self._writes[0].expected
+        after, limit = 0, 10_000
+        if expected is not None:
+            after, limit = expected, 1
+        elif self._fence is not None and not anywhere:
+            after = self._fence.position
+        for stored in await stream.of(subject, after, limit, exact=True):
+            if codec.stored_id(stored.subject, stored.data) == id:
+                return tuple(range(stored.position, stored.position + len(self._writes)))
+        return None
+
+    async def _explain(self, cause: api.Refused) -> None:
+        """Raise the condition that does not hold; return when all of them do.
+
+        Raises:
+            StaleEpoch: a newer leader has taken over.
+            ConflictError: a subject has moved on.
+        """
+        stream = self._log.stream
+        if self._fence is not None:
+            found = await stream.last(self._fence.subject)
+            if (found.position if found else 0) != self._fence.position:
+                raise StaleEpoch(given=self._fence.epoch, current=_epoch_of(found)) from cause
+        for write in self._writes:
+            if write.expected is None:
+                continue
+            subject = write.event.subject
+            found = await stream.last(subject)
+            position = found.position if found else 0
+            if position != write.expected:
+                raise ConflictError(subject, expected=write.expected, found=position) from cause
+
+
+class JetStreamSubscription:
+    """Implements ``infra.ports.Subscription``: batches as soon as there is anything."""
+
+    def __init__(self, log: JetStreamLog, subjects: Sequence[str], after: int, batch: int) -> None:
+        self._log = log
+        self._limit = batch
+        self._reader = StreamReader(log.nc, log.stream.name, subjects, after=after)
+        self._started = False
+        self._waiting = False  # the caller has dealt with all it was given and wants more
+        self._given = after  # last position handed out
+        self._done = after  # last position the caller has dealt with
+        self._poison: PoisonError | None = None
+
+    def __aiter__(self) -> "JetStreamSubscription":
+        return self
+
+    async def __anext__(self) -> Batch:
+        if self._poison is not None:
+            raise self._poison
+        if not self._started:
+            self._started = True
+            self._reader.start()
+        self._waiting = True
+        self._done = self._given
+        raws = await self._reader.next(self._limit)
+        self._waiting = False
+        events = self._decode(raws)
+        if self._poison is not None and not events:
+            raise self._poison
+        self._given = events[-1].position
+        return Batch(events, self._given, self._reader.pending)
+
+    def _decode(self, raws: list[Raw]) -> list[Recorded[Event]]:
+        """What can be read, up to the first message that cannot."""
+        events: list[Recorded[Event]] = []
+        try:
+            for raw in raws:
+                events.append(_decoded_raw(raw))
+        except PoisonError as error:
+            self._poison = error
+        return events
+
+    async def horizon(self) -> int:
+        """See ``infra.ports.Subscription.horizon``; one or two requests to the server."""
+        last = await self._log.last_position()  # first: what comes later must not count
+        if not self._idle():
+            return self._done
+        everything = await self._reader.delivered_all()
+        if everything and self._idle():
+            return max(last, self._given)
+        return self._done
+
+    def _idle(self) -> bool:
+        return self._waiting and self._reader.empty and self._poison is None
+
+    async def close(self) -> None:
+        """End the subscription on the server."""
+        await self._reader.close()
+
+
+class _Deadline:
+    """Waits between attempts, growing, until the time is up."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._ends = asyncio.get_running_loop().time() + timeout_s
+        self._delay_s = RETRY_S
+
+    async def again(self, error: Exception) -> None:
+        """Wait a little before the next attempt.
+
+        Raises:
+            TransientError: no time is left.
+        """
+        if asyncio.get_running_loop().time() + self._delay_s > self._ends:
+            why = "no stream takes it, or JetStream is not ready" if not str(error) else str(error)
+            raise TransientError(f"the log did not accept it in time: {why}") from error
+        await asyncio.sleep(self._delay_s)
+        self._delay_s = min(self._delay_s * 2, RETRY_S_MAX)
+
+
+def _headers(id: str, write: Write, fence: Fence | None) -> dict[str, str]:
+    headers = {MESSAGE_ID: id, "Content-Type": codec.CONTENT_TYPE}
+    if write.expected is not None:
+        headers[EXPECTED] = str(write.expected)
+    elif fence is not None:
+        headers[EXPECTED] = str(fence.position)
+        headers[EXPECTED_SUBJECT] = fence.subject
+    return headers
+
+
+def _decoded(stored: Stored) -> Recorded[Event]:
+    return codec.decode(
+        stored.subject,
+        stored.data,
+        position=stored.position,
+        time=stored.time,
+        headers=stored.headers,
+    )
+
+
+def _decoded_raw(raw: Raw) -> Recorded[Event]:
+    if not raw.subject.startswith(codec.RAW_PREFIX):
+        return codec.decode(raw.subject, raw.data, position=raw.position, time=_EPOCH)
+    return codec.decode(
+        raw.subject,
+        raw.data,
+        position=raw.position,
+        time=_EPOCH + timedelta(microseconds=raw.time_ns // 1000),
+        headers=parse_headers(raw.headers),
+    )
+
+
+def _epoch_of(found: Stored | None) -> int | None:
+    if found is None:
+        return None
+    epoch = getattr(_decoded(found).event, "epoch", None)
+    return epoch if isinstance(epoch, int) else None
