@@ -1,0 +1,44 @@
+"""The log as a leader may use it: what is fenced is written only while the lease is confirmed."""
+
+from collections.abc import Callable, Sequence
+
+from domain.errors import TransientError
+from domain.event import Event
+from domain.recorded import Recorded
+from infra.ports import EventLog, Fence, Meta, Subscription, Write
+
+
+class GatedLog:
+    """Implements ``infra.ports.EventLog``. The server's fence is the proof; this gate only keeps an
+    unconfirmed leader from trying, so that it waits out an outage instead of failing."""
+
+    def __init__(self, log: EventLog, may_act: Callable[[], bool]) -> None:
+        self._log = log
+        self._may_act = may_act
+
+    async def append(
+        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
+    ) -> tuple[int, ...]:
+        if fence is not None and not self._may_act():
+            raise TransientError("the lease has not been confirmed lately")
+        return await self._log.append(writes, meta=meta, fence=fence)
+
+    async def submit(self, body: bytes, *, person: str = "", message_id: str = "") -> int:
+        return await self._log.submit(body, person=person, message_id=message_id)
+
+    async def read(
+        self, subject: str, *, after: int = 0, limit: int = 10_000
+    ) -> list[Recorded[Event]]:
+        return await self._log.read(subject, after=after, limit=limit)
+
+    async def get(self, position: int) -> Recorded[Event] | None:
+        return await self._log.get(position)
+
+    async def last(self, subject: str) -> Recorded[Event] | None:
+        return await self._log.last(subject)
+
+    async def last_position(self) -> int:
+        return await self._log.last_position()
+
+    def follow(self, subjects: Sequence[str], *, after: int = 0, batch: int = 500) -> Subscription:
+        return self._log.follow(subjects, after=after, batch=batch)

@@ -1,0 +1,57 @@
+"""Find a service by the name of its entry point, or as ``module:function``."""
+
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from domain.errors import PhoenixError
+
+GROUP = "phoenix.services"
+
+
+class UnknownService(PhoenixError):
+    """No such entry point; the text names those that there are."""
+
+
+def names() -> list[str]:
+    """The built-in services' names."""
+    return sorted(entry.name for entry in importlib.metadata.entry_points(group=GROUP))
+
+
+def load(reference: str, artifact: str = "") -> Callable[[Any], Any]:
+    """Return a service's ``create``; with an artifact folder, the one that is installed there.
+
+    Raises:
+        UnknownService: nothing of that name.
+    """
+    if artifact:
+        return _installed(Path(artifact), reference)
+    if ":" in reference:
+        module, _, function = reference.partition(":")
+        return _checked(getattr(importlib.import_module(module), function), reference)
+    for entry in importlib.metadata.entry_points(group=GROUP, name=reference):
+        return _checked(entry.load(), reference)
+    raise UnknownService(f"no service {reference!r}; there are {', '.join(names())}")
+
+
+def _installed(folder: Path, name: str) -> Callable[[Any], Any]:
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    found = [
+        entry
+        for distribution in importlib.metadata.distributions(path=[str(folder)])
+        for entry in distribution.entry_points.select(group=GROUP)
+    ]
+    for entry in found:
+        if entry.name == name or len(found) == 1:
+            return _checked(entry.load(), name)
+    raise UnknownService(f"the artifact in {folder} offers no service {name!r}")
+
+
+def _checked(create: Any, reference: str) -> Callable[[Any], Any]:
+    if not callable(create):
+        raise UnknownService(f"{reference!r} is not a function that creates a service")
+    return create  # type: ignore[no-any-return]

@@ -1,0 +1,115 @@
+"""HTTP for one instance: uvicorn's protocol on sockets that come and go while it runs."""
+
+import asyncio
+import socket
+from collections.abc import Collection, Sequence
+from email.utils import formatdate
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from phoenix.sockets import BACKLOG
+
+_GRACE_S = 0.5  # idle keep-alive clients get this long to meet ``Connection: close``
+
+
+class StartFailed(RuntimeError):
+    """The application's own start-up failed; its log says why."""
+
+
+class HttpServer:
+    """Accepts on any of the given listening sockets (slots), as told."""
+
+    def __init__(self, app: Any, listeners: Sequence[socket.socket]) -> None:
+        self._config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="auto",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=30,
+        )
+        self._listeners = listeners
+        self._state = ServerState()
+        self._servers: dict[int, asyncio.Server] = {}
+        self._closing = False
+        self._dates: asyncio.Task[None] | None = None
+
+    @property
+    def requests_total(self) -> int:
+        return self._state.total_requests
+
+    @property
+    def slots(self) -> frozenset[int]:
+        return frozenset(self._servers)
+
+    async def start(self) -> None:
+        """Run the application's start-up.
+
+        Raises:
+            StartFailed: it did not start.
+        """
+        self._config.load()
+        self._lifespan = self._config.lifespan_class(self._config)
+        await self._lifespan.startup()
+        if self._lifespan.should_exit:
+            raise StartFailed("the application did not start")
+        self._dates = asyncio.create_task(self._keep_date())
+
+    async def accept_on(self, slots: Collection[int]) -> None:
+        """Accept on exactly these slots; connections of the others live on.
+
+        The listening sockets stay open in the launcher: nothing is refused in between.
+        """
+        loop = asyncio.get_running_loop()
+        for slot in set(slots) - set(self._servers):
+            if self._closing:
+                return
+            listener = self._listeners[slot].dup()
+            self._servers[slot] = await loop.create_server(
+                self._protocol, sock=listener, backlog=BACKLOG
+            )
+        for slot in set(self._servers) - set(slots):
+            self._servers.pop(slot).close()
+
+    async def drain(self, bound_s: float) -> None:
+        """Accept nothing more, finish what is in flight (at most ``bound_s``), end the app."""
+        self._closing = True
+        await self.accept_on(())
+        self._stamp()
+        end = asyncio.get_running_loop().time() + bound_s
+        await self._until_idle(min(_GRACE_S, bound_s))
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        await self._until_idle(max(0.0, end - asyncio.get_running_loop().time()))
+        for task in list(self._state.tasks):
+            task.cancel()
+        if self._dates is not None:
+            self._dates.cancel()
+            await self._lifespan.shutdown()
+
+    async def _until_idle(self, bound_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + bound_s
+        # uvicorn's protocols keep plain sets and tell nobody when they shrink.
+        while (self._state.connections or self._state.tasks) and loop.time() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self._config.http_protocol_class(  # type: ignore[call-arg]
+            config=self._config, server_state=self._state, app_state=self._lifespan.state
+        )
+
+    async def _keep_date(self) -> None:
+        while True:
+            self._stamp()
+            await asyncio.sleep(1.0)
+
+    def _stamp(self) -> None:
+        headers = [(b"date", formatdate(usegmt=True).encode())]
+        if self._closing:
+            headers.append((b"connection", b"close"))
+        self._state.default_headers = headers
