@@ -81,6 +81,20 @@ def cel_problems(spec: Spec, check: CelCheck) -> tuple[Problem, ...]:
     return tuple(Problem(path, message) for path, message in found if message)
 
 
+def creatable(spec: Spec) -> frozenset[str]:
+    """The records somebody can create: not those that require one another in a circle."""
+    possible: set[str] = set()
+    while True:
+        more = {
+            record.name
+            for record in spec.records
+            if all(f.ref in possible for f in record.fields if f.ref and f.required)
+        }
+        if more <= possible:
+            return frozenset(possible)
+        possible |= more
+
+
 def _unique(path: str, names: Iterable[str], part: str = "name") -> Iterator[Problem]:
     for name, times in Counter(names).items():
         if times > 1:
@@ -136,7 +150,7 @@ def _bounds(path: str, field: RecordField) -> Iterator[Problem]:
             )
             yield Problem(f"{path}.{part}", f"not for {field.type}; {allowed}")
             continue
-        value = _value(field.type, text)
+        value = value_of(field.type, text)
         if value is None:
             yield Problem(f"{path}.{part}", f"{text!r} is not a value of type {field.type}")
         else:
@@ -155,12 +169,12 @@ def _default(path: str, field: RecordField) -> Iterator[Problem]:
     elif field.ref:
         yield Problem(f"{path}.default", "a reference has no default")
     elif isinstance(default, bool) != (field.type == "bool") or (
-        field.type != "bool" and _value(field.type, str(default)) is None
+        field.type != "bool" and value_of(field.type, str(default)) is None
     ):
         yield Problem(f"{path}.default", f"{default!r} is not a value of type {field.type}")
 
 
-def _value(kind: str, text: str) -> Decimal | date | str | UUID | None:
+def value_of(kind: str, text: str) -> Decimal | date | str | UUID | None:
     """The text as a value of this type; None when it is not one."""
     try:
         match kind:

@@ -15,8 +15,9 @@ What the model means for the service built from it:
   text (``2030-01-31``, ``2030-01``, ``2030``), decimals are text. Without groups there is one row
   (``count`` and ``sum`` over nothing: 0), with groups one row for each group that has records.
 - Answers: POST 201, GET, PATCH and commands 200, DELETE 204; lists are ``{items, cursor}``.
-- Each scenario starts with an empty service. In it ``$id`` is the last created id, ``$id.<record>`` the last created id of that record;
-  both may stand in a call's path or as a whole string inside a body.
+- Each scenario starts with an empty service. In it ``$id`` is the last created id,
+  ``$id.<record>`` the last created id of that record; both may stand in a call's path or as a
+  whole string inside a body.
 - CEL texts see ``record`` (the record as it would be after the step, dates as ISO text, decimals
   as double), in rules also ``old`` (before; null on create) and ``input`` (the body).
 """
