@@ -26,7 +26,7 @@ async def replay(
     folding = asyncio.create_task(_fold(subscription, views, to))
     try:
         while not folding.done() and await subscription.horizon() < to:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await views.changed(timeout_s=_LOOK_EVERY_S)
         if folding.done():
             folding.result()
     finally:

@@ -51,7 +51,9 @@ class When(Generic[Command, State, Event]):
             state = decider.evolve(state, event)
         assert tuple(decider.decide(self._command, state)) == ()
 
-    def then_raises(self, error: type[Exception], match: str | None = None, **attributes: Any) -> None:
+    def then_raises(
+        self, error: type[Exception], match: str | None = None, **attributes: Any
+    ) -> None:
         with pytest.raises(error, match=match) as caught:
             self._given.decider.decide(self._command, self._given.state)
         for name, value in attributes.items():
