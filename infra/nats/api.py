@@ -17,7 +17,8 @@ from domain.errors import TransientError
 
 API_TIMEOUT_S = 5.0
 
-NOT_FOUND = frozenset((10037, 10059, 10014))  # message, stream, consumer
+NO_MESSAGE = 10037
+NO_SUCH_STREAM = 10059
 CONFLICT = 10071  # the last sequence of the subject is another one
 IN_FLIGHT = 10164  # the same, or a write to the subject is in flight: try again
 DUPLICATE_IN_BATCH = 10201

@@ -75,9 +75,7 @@ class Stream:
 
     async def info(self) -> dict[str, Any]:
         """The stream's configuration and state."""
-        answer = await self._call(f"STREAM.INFO.{self.name}")
-        if answer is None:
-            raise LogRefused(f"the stream {self.name} does not exist: run `phoenix up` once")
+        answer = await self._call(f"STREAM.INFO.{self.name}") or {}
         self.replicated = answer["config"].get("num_replicas", 1) > 1
         return answer
 
@@ -110,19 +108,29 @@ class Stream:
             found += await self._steps(subject, start, limit - len(found))
         return found
 
+    async def last_of_each(self, pattern: str) -> list[Stored]:
+        """The newest message of every subject that matches, as of one moment (at most 1024)."""
+        found, _ = await self._direct({"multi_last": [pattern]}, pattern)
+        return found
+
     async def _run(self, subject: str, after: int, count: int) -> tuple[list[Stored], int]:
+        wanted = {"next_by_subj": subject, "seq": after + 1, "batch": count}
+        return await self._direct(wanted, subject)
+
+    async def _direct(self, wanted: dict[str, Any], what: str) -> tuple[list[Stored], int]:
+        """The messages of one direct get, and how many more there are."""
         await self._listen()
         self._number += 1
         number, fetch = self._number, _Fetch()
         self._fetches[number] = fetch
-        body = orjson.dumps({"next_by_subj": subject, "seq": after + 1, "batch": count})
+        body = orjson.dumps(wanted)
         line = f"PUB $JS.API.DIRECT.GET.{self.name} {self._prefix}{number} {len(body)}\r\n"
         try:
             self._nc.push(line.encode() + body + b"\r\n")
             async with asyncio.timeout(FETCH_TIMEOUT_S):
                 pending = await fetch.done
         except TimeoutError as error:
-            raise TransientError(f"{subject}: no answer to a direct get") from error
+            raise TransientError(f"{what}: no answer to a direct get") from error
         finally:
             del self._fetches[number]
         return fetch.found, pending
@@ -156,8 +164,12 @@ class Stream:
         try:
             return await api.call(self._nc, name, body)
         except api.Refused as error:
-            if error.code in api.NOT_FOUND:
+            if error.code == api.NO_MESSAGE:
                 return None
+            if error.code == api.NO_SUCH_STREAM:
+                raise LogRefused(
+                    f"the stream {self.name} does not exist: `phoenix up` creates it"
+                ) from error
             if error.code in api.PASSING:
                 raise TransientError(str(error)) from error
             raise LogRefused(f"{name}: {error}") from error

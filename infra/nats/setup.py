@@ -92,7 +92,7 @@ async def ensure_stream(nc: Client, config: dict[str, Any]) -> None:
     try:
         present = (await api.call(nc, f"STREAM.INFO.{name}"))["config"]
     except api.Refused as error:
-        if error.code not in api.NOT_FOUND:
+        if error.code != api.NO_SUCH_STREAM:
             raise
         await api.call(nc, f"STREAM.CREATE.{name}", config)
         return
