@@ -114,6 +114,9 @@ class Conditions(Protocol):
     def digest(self) -> str:
         """The bundle's, taken once."""
 
+    def policies(self, mode: Mode) -> tuple[Policy, ...]:
+        """The mode's policies, highest priority first."""
+
     def evaluate(self, mode: Mode, inputs: Inputs) -> tuple[ConditionValue, ...]:
         """Every condition of the mode's policies with its value, or with an error and None."""
 
@@ -192,4 +195,4 @@ def _because(policy: Policy) -> str:
 
 def decide_by(conditions: Conditions, inputs: Inputs, *, mode: Mode) -> Outcome:
     """The decision of a bundle on these inputs."""
-    return conclude(conditions.bundle.of(mode), conditions.evaluate(mode, inputs))
+    return conclude(conditions.policies(mode), conditions.evaluate(mode, inputs))

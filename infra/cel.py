@@ -92,6 +92,10 @@ class CelConditions:
     def digest(self) -> str:
         return self._digest
 
+    def policies(self, mode: Mode) -> tuple[Policy, ...]:
+        """The mode's policies, highest priority first."""
+        return self._policies[mode]
+
     def evaluate(self, mode: Mode, inputs: Inputs) -> tuple[ConditionValue, ...]:
         """Every condition of the mode's policies with its value, or with an error and None."""
         data = {

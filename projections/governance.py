@@ -1,4 +1,4 @@
-"""What governance shows: undecided intents, decisions, approvals, the mode, the policies, the audit.
+"""What governance shows: undecided intents, decisions, approvals, mode, policies, audit.
 
 Source      ``events.intent.>`` and ``events.governance.>``
 Rebuild     fold from position 0
@@ -119,6 +119,7 @@ class DecisionRow(Value):
     evaluator: str
     bundle_digest: str
     reasoning: str
+    inputs: dict[str, bool | int | float | str | tuple[str, ...]]
     at: AwareDatetime
     position: int
     overridden_to: Literal["", "auto_approve", "blocked"] = ""
@@ -166,6 +167,7 @@ def _decision_row(event: DecisionMade, position: int) -> DecisionRow:
         evaluator=str(event.inputs.get("evaluator", "")),
         bundle_digest=event.bundle_digest,
         reasoning=event.reasoning,
+        inputs=event.inputs,
         at=event.at,
         position=position,
     )
@@ -225,6 +227,7 @@ class ApprovalRow(Value):
     requested_at: AwareDatetime
     expires_at: AwareDatetime
     ended_at: AwareDatetime | None = None
+    expires_ts: float  # ``expires_at`` as seconds of the epoch, to sort by
     position: int  # of its ApprovalRequested
     earlier: tuple[Answered, ...] = ()
 
@@ -291,6 +294,7 @@ def _asked(row: ApprovalRow | None, event: ApprovalRequested, position: int) -> 
         warning=event.warning,
         requested_at=event.at,
         expires_at=event.expires_at,
+        expires_ts=event.expires_at.timestamp(),
         position=position,
         earlier=earlier,
     )
@@ -349,7 +353,15 @@ APPROVALS: Table[ApprovalRow] = Table(
     row=ApprovalRow,
     keys=_approval_keys,
     fold=_fold_approval,
-    columns=("position", "status", "approval_id", "tier", "risk_level", "submitted_by"),
+    columns=(
+        "position",
+        "status",
+        "approval_id",
+        "tier",
+        "risk_level",
+        "submitted_by",
+        "expires_ts",
+    ),
 )
 
 

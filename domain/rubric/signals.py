@@ -105,15 +105,16 @@ _INJECTION: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             "claims its own approval",
             r"\b(?:this|the present|our|my)\s+(?:intent|request|submission|proposal|service|change|"
             r"one|purpose|text)\b.{0,40}\b(?:is|was|has been|have been|must be|should be|be|"
-            r"already|counts as|deserves)\b.{0,30}\b(?:approved|pre-?approved|aligned|safe|low.risk|"
-            r"harmless|exempt|trusted|cleared|authori[sz]ed|compliant|vetted|whitelisted)",
+            r"already|counts as|deserves)\b.{0,30}\b(?:approved|pre-?approved|aligned|"
+            r"safe|low.risk|harmless|exempt|trusted|cleared|authori[sz]ed|compliant|vetted|whitelisted)",
         ),
         (
             "claims its own approval",
             r"\b(?:pre-?approved|already (?:been )?(?:approved|cleared|signed off|vetted)|"
             r"(?:no|needs no|requires no|without needing) (?:further )?(?:approval|review) "
-            r"(?:is |are )?(?:needed|required|necessary)|does(?: not|n't) (?:need|require) (?:any )?(?:approval|"
-            r"review|governance)|exempt from (?:approval|review|governance|polic)|"
+            r"(?:is |are )?(?:needed|required|necessary)|does(?: not|n't) (?:need|require) "
+            r"(?:any )?(?:approval|review|governance)|"
+            r"exempt from (?:approval|review|governance|polic)|"
             r"(?:ceo|admin|administrator|owner|management|security team|governance) (?:has |have )?"
             r"(?:already )?(?:approved|authori[sz]ed|signed off|confirmed|cleared))",
         ),

@@ -1,0 +1,26 @@
+"""Who may approve, asked of the user list at most once a second."""
+
+import time
+
+from domain.governance import APPROVER_ROLES
+from infra.ports import Authenticator
+
+_FRESH_S = 1.0
+
+
+class People:
+    def __init__(self, auth: Authenticator) -> None:
+        self._auth = auth
+        self._names: tuple[str, ...] = ()
+        self._asked_at = float("-inf")
+
+    async def approvers(self) -> tuple[str, ...]:
+        """The names of everybody who may approve, sorted, each once."""
+        now = time.monotonic()
+        if now - self._asked_at >= _FRESH_S:
+            names: set[str] = set()
+            for role in sorted(APPROVER_ROLES):
+                names.update(await self._auth.people(role))
+            self._names = tuple(sorted(names))
+            self._asked_at = now
+        return self._names

@@ -1,0 +1,85 @@
+"""What the instance host starts: views, routes and the leader's work of governance."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from infra.ports import Context, Term
+from projections.governance import APPROVALS, DECISIONS, MODE, TABLES, UNDECIDED
+from services.governance.api import routes
+from services.governance.assess import Evaluator, RubricEvaluator
+from services.governance.config import load_config
+from services.governance.people import People
+from services.governance.rulebook import Rulebook
+from services.governance.step import Step
+from services.governance.work import deciding, expiring, put_first_rules
+
+
+class Governance:
+    name = "governance"
+    version = "0.1.0"
+    tier = 0
+    features: Sequence[str] = (
+        "Alignment with the blueprint, explained line by line",
+        "Decisions by versioned policies in three modes",
+        "Approvals bound to what was shown, overrides that change no history",
+        "Replay of any decision, simulation of any policy over all decisions",
+    )
+    dependencies: Sequence[str] = ("nats",)
+    tables = TABLES
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._config = load_config(ctx.settings)
+        self._evaluator: Evaluator = _evaluator(ctx, self._config.blueprint)
+        self._people = People(ctx.auth)
+        self._rulebook = Rulebook(ctx, first_mode=self._config.first_mode)
+
+    def routes(self) -> Sequence[Any]:
+        return routes(
+            self._ctx, self._rulebook, self._evaluator, first_mode=self._config.first_mode
+        )
+
+    def figures(self) -> Mapping[str, object]:
+        views = self._ctx.views
+        row = views.get(MODE, "mode")
+        return {
+            "mode": row.mode if row else self._config.first_mode,
+            "evaluator": type(self._evaluator).__name__.removesuffix("Evaluator").lower(),
+            "undecided": views.count(UNDECIDED),
+            "decisions": views.count(DECISIONS),
+            "pending_approvals": views.count(APPROVALS, status="pending"),
+        }
+
+    async def lead(self, term: Term) -> None:
+        """Decide open intents and end expired approvals until the term ends."""
+        position = await put_first_rules(self._ctx, self._config, term)
+        await self._ctx.views.reach(position, timeout_s=30.0)
+        step = Step(
+            self._ctx,
+            rulebook=self._rulebook,
+            evaluator=self._evaluator,
+            people=self._people,
+            approval_ttl=self._config.approval_ttl,
+        )
+        concurrency = self._evaluator.concurrency * self._ctx.capacity
+        work = deciding(self._ctx, step, concurrency=concurrency)
+        tasks = (
+            asyncio.create_task(work.run(term)),
+            asyncio.create_task(expiring(self._ctx, term)),
+        )
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def _evaluator(ctx: Context, blueprint: Any) -> Evaluator:
+    return RubricEvaluator(blueprint)
+
+
+def create(ctx: Context) -> Governance:
+    return Governance(ctx)

@@ -1,0 +1,116 @@
+"""Decide one attempt of an intent: assess, apply the policies, append all of it at once."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from domain.errors import ConflictError
+from domain.governance import INITIAL, Decide, Decided, State, decide, evolve
+from domain.governance_events import Assessment
+from domain.policy import Outcome, decide_by, inputs_of
+from infra.commands import execute
+from infra.ports import Context, Meta, Term, Write
+from projections.governance import Undecided
+from services.governance.assess import Evaluator, intent_digest, with_context
+from services.governance.people import People
+from services.governance.rulebook import Rulebook
+
+
+class Step:
+    """One decision. A repeat finds the first one's events and appends nothing."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        *,
+        rulebook: Rulebook,
+        evaluator: Evaluator,
+        people: People,
+        approval_ttl: timedelta,
+    ) -> None:
+        self._ctx = ctx
+        self._rulebook = rulebook
+        self._evaluator = evaluator
+        self._people = people
+        self._ttl = approval_ttl
+
+    async def __call__(self, item: Undecided, term: Term) -> int:
+        """Decide it and return the position of the last event of the decision."""
+        assessment = await self._evaluator.assess(item.intent)
+        rules = self._rulebook.current()
+        inputs = inputs_of(
+            item.intent, assessment, mode=rules.mode, user_present=rules.user_present
+        )
+        outcome = decide_by(rules.conditions, inputs, mode=rules.mode)
+        return await self._record(item, term, assessment, outcome)
+
+    async def undecidable(self, item: Undecided, term: Term, reason: str) -> None:
+        """Hand an intent that cannot be assessed to a person: an error never approves."""
+        text = f"could not be assessed: {reason}"[:2000]
+        assessment = Assessment(
+            alignment_score=0.0,
+            aligned=False,
+            risk_level="critical",
+            risk_factors=(text,),
+            reasoning=text,
+            tier=0,
+            claimed_tier=item.intent.target_tier,
+            evaluator="rubric",
+            rubric_version="",
+        )
+        await self._record(item, term, assessment, Outcome("requires_approval", "", (), text))
+
+    async def _record(
+        self, item: Undecided, term: Term, assessment: Assessment, outcome: Outcome
+    ) -> int:
+        rules = self._rulebook.current()
+        intent, blueprint = item.intent, self._evaluator.blueprint
+        command = Decide(
+            intent=intent,
+            attempt=item.attempt,
+            assessment=assessment,
+            outcome=outcome,
+            inputs=inputs_of(intent, assessment, mode=rules.mode, user_present=rules.user_present),
+            mode=rules.mode,
+            bundle_digest=rules.conditions.digest,
+            blueprint_digest=with_context(blueprint, intent.blueprint_context),
+            intent_digest=intent_digest(intent),
+            approvers=await self._people.approvers(),
+            approval_ttl=self._ttl,
+            at=self._ctx.clock.now(),
+        )
+        meta = Meta(
+            command_id=f"{intent.intent_id}/{item.attempt}/decide",
+            actor=self._ctx.service,
+            correlation_id=intent.intent_id,
+            causation_id=str(item.position),
+            source=self._ctx.service,
+        )
+        if item.attempt == 1:
+            position = await self._first(command, meta, term)
+            if position is not None:
+                return position
+        return await self._again(command, meta, term)
+
+    async def _first(self, command: Decide, meta: Meta, term: Term) -> int | None:
+        """The usual case, without reading: nothing stands on this subject yet. None if it does."""
+        events = decide(command, INITIAL)
+        writes = [Write(events[0], 0), *(Write(event) for event in events[1:])]
+        try:
+            return (await self._ctx.log.append(writes, meta=meta, fence=term.fence))[-1]
+        except ConflictError:
+            return None
+
+    async def _again(self, command: Decide, meta: Meta, term: Term) -> int:
+        def _decide(state: State) -> Sequence[Decided]:
+            return decide(command, state)
+
+        done = await execute(
+            self._ctx.log,
+            f"events.governance.{command.intent.intent_id}",
+            initial=INITIAL,
+            evolve=evolve,
+            decide=_decide,
+            meta=meta,
+            fence=term.fence,
+        )
+        return done.position

@@ -1,0 +1,121 @@
+"""The leader's work: put the first rules on the record, decide what is open, end what expired.
+
+Delivery    every step is fenced and has a deterministic command id: done twice, it is there once.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import structlog
+
+from domain.errors import TransientError
+from domain.event import Event
+from domain.governance import INITIAL, Expire, decide_approval, evolve
+from domain.governance_events import ModeChanged, PolicyAdopted
+from domain.policy import Bundle
+from infra.cel import shipped
+from infra.commands import execute
+from infra.ports import Context, Meta, Term
+from infra.work import Worker
+from projections.governance import APPROVALS, UNDECIDED, ApprovalRow, Undecided
+from services.governance.config import Config
+from services.governance.step import Step
+
+_EXPIRY_LOOK_S = 1.0
+_EXPIRY_BATCH = 100
+_log = structlog.get_logger(__name__)
+
+
+async def put_first_rules(ctx: Context, config: Config, term: Term) -> int:
+    """Record the first mode and the shipped policies where the log has none; return the position.
+
+    From then on the log decides: a later version of this product changes nothing by itself.
+    """
+    at = ctx.clock.now()
+    mode = ModeChanged(
+        at=at, mode=config.first_mode, by="settings", reason="first start", user_present=False
+    )
+    await _unless_there(ctx, (mode,), term)
+    return await _unless_there(ctx, _adoptions(shipped(), at), term)
+
+
+def _adoptions(bundle: Bundle, at: datetime) -> tuple[PolicyAdopted, ...]:
+    so_far = Bundle(policies=())
+    events = []
+    for policy in bundle.policies:
+        so_far = so_far.with_policy(policy)
+        event = PolicyAdopted(at=at, policy=policy, bundle_digest=so_far.digest, by="shipped")
+        events.append(event)
+    return tuple(events)
+
+
+async def _unless_there(ctx: Context, events: Sequence[Event], term: Term) -> int:
+    """Append the events if their subject is empty; return the subject's last position."""
+    subject = events[0].subject
+    meta = Meta(command_id=f"first/{subject}", actor=ctx.service, source=ctx.service)
+    done = await execute(
+        ctx.log,
+        subject,
+        initial=0,
+        evolve=lambda count, _: count + 1,
+        decide=lambda count: () if count else events,
+        meta=meta,
+        fence=term.fence,
+    )
+    return done.position
+
+
+def deciding(ctx: Context, step: Step, *, concurrency: int) -> "Worker[Undecided]":
+    """The worker that takes undecided intents, most urgent first."""
+
+    def find() -> Iterable[Undecided]:
+        return ctx.views.page(UNDECIDED, order="rank", limit=2 * concurrency).rows
+
+    return Worker(
+        views=ctx.views,
+        find=find,
+        key=lambda item: f"{item.intent.intent_id}/{item.attempt}",
+        step=step,
+        park=step.undecidable,
+        capacity=concurrency,
+    )
+
+
+async def expiring(ctx: Context, term: Term) -> None:
+    """End approvals whose time has run out, within a second or so of it."""
+    while not term.ended.is_set():
+        try:
+            for row in _due(ctx):
+                await _expire(ctx, row, term)
+        except TransientError as error:
+            _log.warning("expiry_delayed", error=str(error))
+        await asyncio.sleep(_EXPIRY_LOOK_S)
+
+
+def _due(ctx: Context) -> list[ApprovalRow]:
+    now = ctx.clock.now().timestamp()
+    page = ctx.views.page(
+        APPROVALS, where={"status": "pending"}, order="expires_ts", limit=_EXPIRY_BATCH
+    )
+    return [row for row in page.rows if row.expires_ts <= now]
+
+
+async def _expire(ctx: Context, row: ApprovalRow, term: Term) -> None:
+    command = Expire(intent_id=row.intent_id, approval_id=row.approval_id, at=ctx.clock.now())
+    done = await execute(
+        ctx.log,
+        f"events.governance.{row.intent_id}",
+        initial=INITIAL,
+        evolve=evolve,
+        decide=lambda state: decide_approval(command, state),
+        meta=Meta(
+            command_id=f"{row.approval_id}/expire",
+            actor=ctx.service,
+            correlation_id=row.intent_id,
+            causation_id=str(row.position),
+            source=ctx.service,
+        ),
+        fence=term.fence,
+    )
+    _log.info("approval_expired", intent=row.intent_id, position=done.position)
