@@ -132,8 +132,12 @@ class EmbeddedServer:
         binary()
         if self._lock is None:
             self._lock = _locked(self._folder)
-        _end_leftover(self._folder)
-        _require_free(self.port)
+        try:
+            _end_leftover(self._folder)
+            _require_free(self.port)
+        except ServerError:
+            self._unlock()
+            raise
 
     async def start(self) -> None:
         """Start the server and return when it answers.
@@ -142,8 +146,8 @@ class EmbeddedServer:
             ServerError: as ``check``; or the server ended or did not answer in time.
         """
         self._stopping = False
-        await asyncio.to_thread(self.check)
         try:
+            await asyncio.to_thread(self.check)
             write_config(self.data_dir, self.port, sync=self._sync)
             await self._spawn()
         except BaseException:
@@ -161,6 +165,9 @@ class EmbeddedServer:
         process = self._process
         if process is not None and process.returncode is None:
             await _end(process)
+        self._unlock()
+
+    def _unlock(self) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
