@@ -1,0 +1,166 @@
+"""``phoenix approvals | approve | reject | mode | policy``."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from phoenix.cli.client import Client, Refused
+from phoenix.cli.output import AsJson, out, pairs, show, table
+
+policy = typer.Typer(help="The rules that decide, as versioned documents.", no_args_is_help=True)
+
+DASHBOARD = "approval-dashboard"
+GOVERNANCE = "governance"
+_PENDING = {
+    "approval_id": "approval",
+    "service_name": "service",
+    "tier": "tier",
+    "risk_level": "risk",
+    "alignment_score": "score",
+    "summary": "what",
+    "expires_at": "expires",
+}
+_POLICY = {
+    "policy_id": "policy",
+    "version": "version",
+    "priority": "priority",
+    "outcome": "outcome",
+    "conditions": "conditions",
+}
+ApprovalId = Annotated[str, typer.Argument(help="The approval's or the intent's id.")]
+
+
+def approvals(as_json: AsJson = False) -> None:
+    """List what waits for a person."""
+    answer = Client().get(DASHBOARD, "/api/approvals/pending")
+    show(
+        answer,
+        as_json=as_json,
+        human=lambda: table(answer["items"], _PENDING, empty="Nothing waits for a person."),
+    )
+
+
+def approve(
+    approval_id: ApprovalId,
+    comment: Annotated[str, typer.Option(help="For the record.")] = "",
+    digest: Annotated[str, typer.Option(help="Refuse unless exactly this is what was shown.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Approve what was asked; it goes on at once."""
+    body = {"comment": comment} | ({"digest": digest} if digest else {})
+    answer = Client().post(DASHBOARD, f"/api/approvals/{approval_id}/approve", body)
+    show(answer, as_json=as_json, human=lambda: pairs(answer))
+
+
+def reject(
+    approval_id: ApprovalId,
+    reason: Annotated[str, typer.Option(help="Why; required.")],
+    as_json: AsJson = False,
+) -> None:
+    """Reject what was asked, with a reason."""
+    answer = Client().post(DASHBOARD, f"/api/approvals/{approval_id}/reject", {"reason": reason})
+    show(answer, as_json=as_json, human=lambda: pairs(answer))
+
+
+def mode(
+    name: Annotated[
+        str | None, typer.Argument(help="supervised, autonomous or aggressive; omit to show.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="For the record.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show or change how much the system decides on its own."""
+    client = Client()
+    if name is None:
+        answer = client.get(GOVERNANCE, "/governance/mode")
+    else:
+        answer = client.post(GOVERNANCE, "/governance/mode", {"mode": name, "reason": reason})
+    show(answer, as_json=as_json, human=lambda: pairs(answer))
+
+
+@policy.command(name="list")
+def list_(as_json: AsJson = False) -> None:
+    """List the policies in force."""
+    answer = Client().get(GOVERNANCE, "/governance/policies")
+    rows = _policies(answer)
+    show(answer, as_json=as_json, human=lambda: table(rows, _POLICY, empty="No policies."))
+
+
+@policy.command(name="show")
+def show_(policy_id: str, as_json: AsJson = False) -> None:
+    """Show one policy."""
+    found = [
+        p
+        for p in _policies(Client().get(GOVERNANCE, "/governance/policies"))
+        if p["policy_id"] == policy_id
+    ]
+    if not found:
+        raise Refused(f"no policy {policy_id}")
+    show(found[0], as_json=as_json, human=lambda: pairs(found[0]))
+
+
+@policy.command()
+def adopt(
+    file: Path,
+    reason: Annotated[str, typer.Option(help="For the record.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Adopt the policy in FILE (JSON); it is type-checked first."""
+    body = {"policy": read_json(file), "reason": reason}
+    answer = Client().post(GOVERNANCE, "/governance/policies", body)
+    show(answer, as_json=as_json, human=lambda: pairs(answer))
+
+
+@policy.command()
+def retire(
+    policy_id: str,
+    reason: Annotated[str, typer.Option(help="Why; required.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take a policy out of force."""
+    body = {"retire": policy_id, "reason": reason}
+    answer = Client().post(GOVERNANCE, "/governance/policies", body)
+    show(answer, as_json=as_json, human=lambda: pairs(answer))
+
+
+@policy.command(name="test")
+def try_(file: Path, as_json: AsJson = False) -> None:
+    """Say how an intent in FILE (JSON) would be decided now; records nothing."""
+    body = {"intent": read_json(file)}
+    answer = Client().post(GOVERNANCE, "/governance/check-alignment", body)
+
+    def human() -> None:
+        pairs({k: v for k, v in answer.items() if k not in ("evidence", "conditions")})
+        columns = {"policy_id": "policy", "expression": "condition", "value": "holds"}
+        out.print()
+        table(answer["conditions"], columns, empty="No conditions.")
+
+    show(answer, as_json=as_json, human=human)
+
+
+@policy.command()
+def simulate(file: Path, as_json: AsJson = False) -> None:
+    """Try the bundle or policy in FILE (JSON) on all recorded decisions; records nothing."""
+    answer = Client().post(GOVERNANCE, "/governance/simulate", read_json(file))
+    show(answer, as_json=as_json, human=lambda: pairs(answer))
+
+
+def read_json(file: Path) -> Any:
+    """The JSON in a file.
+
+    Raises:
+        Refused: it cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(file.read_text())
+    except OSError as error:
+        raise Refused(f"{file}: {error.strerror}") from None
+    except ValueError as error:
+        raise Refused(f"{file} is not JSON: {error}") from None
+
+
+def _policies(answer: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = answer.get("items") or answer.get("policies") or []
+    return rows

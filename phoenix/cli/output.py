@@ -1,0 +1,60 @@
+"""How commands show things: tables for people, JSON for programs, one line for an error."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+out = Console()
+err = Console(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def show(data: Any, *, as_json: bool, human: Callable[[], None] | None = None) -> None:
+    """Print ``data`` as JSON, or what ``human`` prints."""
+    if as_json or human is None:
+        sys.stdout.write(json.dumps(data, indent=2, default=str) + "\n")
+    else:
+        human()
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, empty: str) -> None:
+    """Print rows under headings (``columns``: field -> heading), or the ``empty`` sentence."""
+    if not rows:
+        out.print(empty)
+        return
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in columns.values():
+        grid.add_column(heading, overflow="fold")
+    for row in rows:
+        grid.add_row(*(text(row.get(field)) for field in columns))
+    out.print(grid)
+
+
+def pairs(values: Mapping[str, Any]) -> None:
+    """Print a name and a value a line; empty values are left out."""
+    grid = Table(box=None, pad_edge=False, show_header=False)
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    for name, value in values.items():
+        if value not in (None, "", [], ()):
+            grid.add_row(name, text(value))
+    out.print(grid)
+
+
+def text(value: Any) -> str:
+    """A value in one cell; markup characters stay what they are."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        plain = f"{value:.2f}"
+    elif isinstance(value, list | tuple):
+        plain = ", ".join(str(item) for item in value)
+    else:
+        plain = str(value)
+    return plain.replace("[", "\\[")
