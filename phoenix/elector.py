@@ -1,6 +1,7 @@
 """Drives one election against a bucket: does what the state machine asks and reports back.
 
-Sources     a watch on the key and, because a watch can go silent, a read twice a second.
+Sources     a watch on the key (the bucket's watch also polls twice a second, because a watch can
+            go silent after a server's restart) and a read of our own every half lease.
 Invariant   each request is answered to the machine exactly once, within a fraction of the lease.
 """
 
@@ -12,7 +13,7 @@ from typing import Protocol
 import orjson
 import structlog
 
-from domain.errors import ConflictError, PhoenixError, TransientError
+from domain.errors import ConflictError, PhoenixError
 from phoenix.lease import Action, Demoted, Election, Lead, Probe, Put, Read, Record, Released, Role
 
 _log = structlog.get_logger(__name__)
@@ -55,7 +56,7 @@ class Elector:
         election: Election,
         *,
         about: dict[str, object],
-        on_lead: Callable[[Lead], None],
+        on_lead: Callable[[Lead], object],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bucket = bucket
@@ -182,6 +183,6 @@ class Elector:
                 async for entry in self._bucket.watch(self._key):
                     if entry is not None:
                         self._do(self._election.seen(self._now(), decode(entry)))
-            except (TransientError, OSError, TimeoutError) as error:
-                _log.debug("lease_watch_again", error=repr(error))
+            except (PhoenixError, OSError, TimeoutError) as error:
+                _log.warning("lease_watch_again", error=repr(error))
             await asyncio.sleep(_WATCH_AGAIN_S)

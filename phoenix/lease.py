@@ -41,7 +41,7 @@ class Timing:
     @property
     def poll_s(self) -> float:
         """A watch can go silent: the key is also read this often."""
-        return min(0.5, self.renew_s)
+        return self.lease_s / 2
 
     @property
     def step_s(self) -> float:

@@ -74,8 +74,7 @@ def _why(service: str, port: int, error: Exception) -> str:
 def _holder(port: int) -> str:
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            address = connection.laddr
-            here = bool(address) and address[1] == port
-            if here and connection.status == psutil.CONN_LISTEN and connection.pid:
+            listening = connection.status == psutil.CONN_LISTEN
+            if listening and getattr(connection.laddr, "port", 0) == port and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return ""

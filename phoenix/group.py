@@ -1,0 +1,504 @@
+"""One service under the Phoenix Protocol: keeps one leader and its standbys alive.
+
+Invariants  every port has somebody who accepts as long as anybody lives; a fallen instance is
+            replaced (after a pause if it keeps falling); the group returns to one leader and
+            ``size - 1`` standbys.
+Capacity    1x for the first leader, ``capacity`` for everybody else: standbys, promoted, reborn.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from domain.event import Event
+from domain.instance import (
+    InstanceDied,
+    InstancePromoted,
+    InstanceReady,
+    InstanceStarted,
+    LeadershipReleased,
+)
+from phoenix.channel import Channel, Message
+from phoenix.forker import Forker, ForkFailed
+from phoenix.journal import Journal
+from phoenix.member import Member
+from phoenix.slots import Seat, assign
+from phoenix.spec import InstanceSpec
+from phoenix.supervise import Backoff, FailoverBudget
+
+UP_S = 60.0  # an instance that does not come up within this is replaced
+STOP_S = 8.0
+DEPOSED_S = 0.3
+ROLL_S = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What a group runs."""
+
+    reference: str
+    version: str = ""
+    artifact: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a group runs it."""
+
+    service: str
+    ports: tuple[int, ...]
+    capacity: int = 2
+    heartbeat_s: float = 5.0
+    failovers_per_hour: int = 10
+
+    @property
+    def size(self) -> int:
+        return len(self.ports)
+
+
+class Group:
+    """Its instances, by seat. ``changed`` is called whenever something worth showing happened."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        release: Release,
+        sockets: Sequence[socket.socket],
+        forker: Forker,
+        journal: Journal,
+        *,
+        changed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.plan = plan
+        self.release = release
+        self._sockets = list(sockets)
+        self._forker = forker
+        self._journal = journal
+        self._changed = changed
+        self.members: dict[int, Member] = {}
+        self._backoff = {seat: Backoff() for seat in range(plan.size)}
+        self._budget = FailoverBudget(plan.failovers_per_hour)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._led_before = False
+        self._fault_at: float | None = None
+        self._rolling = False
+        self.restarts = 0
+        self.failovers = 0
+        self.last_failover_s: float | None = None
+        self.last_failover_at: float | None = None
+        self.held = False
+        self.error = ""  # why it is not as it should be, in one line
+        self._news = asyncio.Event()
+
+    async def start(self) -> None:
+        """Start every instance; the first seat is the one that leads first."""
+        for seat in range(self.plan.size):
+            await self._launch(seat, first=True)
+        self._background(self._monitor())
+
+    async def stop(self, reason: str = "stopped") -> None:
+        """End every instance, the leader last, within a bound; nothing is left running."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        standbys = [m for m in self.members.values() if not m.leads]
+        await asyncio.gather(*(self._end(member, reason) for member in standbys))
+        await asyncio.gather(*(self._end(m, reason) for m in list(self.members.values())))
+
+    def close(self) -> None:
+        """Give the ports back."""
+        for listener in self._sockets:
+            listener.close()
+
+    async def switchover(self) -> bool:
+        """Move the leadership in order; False when nobody could take it. Renews the budget."""
+        self._budget.renewed()
+        self._hold(False)
+        leader = self.leader
+        if leader is None:
+            self._invite("")
+            return bool(self._standbys())
+        if not any(member.state == "ready" for member in self._standbys()):
+            return False
+        await self._end(leader, "switchover")
+        return True
+
+    async def roll(self, release: Release) -> bool:
+        """Replace every instance by another release, standbys first and the leader last.
+
+        False when a new instance did not become ready: the rest stays as it was.
+        """
+        before, self.release, self._rolling = self.release, release, True
+        try:
+            order = sorted(self.members.values(), key=lambda m: (m.leads, -m.seat))
+            for member in order:
+                if not await self._renew(member):
+                    self.release = before
+                    self.error = f"version {release.version} does not become ready; kept the rest"
+                    return False
+            self.error = ""
+            return True
+        finally:
+            self._rolling = False
+
+    async def wait_ready(self, *, bound_s: float) -> bool:
+        """Wait until all instances are ready and one leads."""
+        try:
+            async with asyncio.timeout(bound_s):
+                while not self.whole:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    @property
+    def whole(self) -> bool:
+        ready = [m for m in self.members.values() if m.state == "ready"]
+        return len(ready) == self.plan.size and sum(m.leads for m in ready) == 1
+
+    @property
+    def leader(self) -> Member | None:
+        leading = [m for m in self.members.values() if m.leads and m.state == "ready"]
+        return max(leading, key=lambda m: m.epoch, default=None)
+
+    def _standbys(self) -> list[Member]:
+        """Who can be promoted, best first."""
+        able = [m for m in self.members.values() if not m.leads and m.state in ("up", "ready")]
+        return sorted(able, key=lambda m: (m.state != "ready", m.seat))
+
+    async def _launch(self, seat: int, *, first: bool = False) -> None:
+        spec = self._spec(seat, first=first)
+        member = Member(spec)
+        self.members[seat] = member
+        ours, theirs = socket.socketpair()
+        member.channel = Channel(
+            ours, lambda m: self._heard(member, m), lambda: self._fell(member, "channel")
+        )
+        fds = [theirs.fileno(), *(listener.fileno() for listener in self._sockets)]
+        try:
+            member.process = await self._forker.spawn(
+                spec.wire(), fds, lambda: self._fell(member, "process")
+            )
+        except ForkFailed as error:
+            member.channel.close()
+            member.killed = str(error)
+            self._fell(member, "fork")
+            return
+        finally:
+            theirs.close()
+        if member.state == "dead":  # fell while we were still noting its number
+            member.signal(signal.SIGKILL)
+        self._record(
+            InstanceStarted(
+                at=self._journal.now(),
+                service=spec.service,
+                instance=spec.instance,
+                port=self.plan.ports[seat],
+                pid=member.pid,
+                host=socket.gethostname(),
+                capacity=spec.capacity,
+                version=spec.version,
+            )
+        )
+        self._note(f"{spec.instance} started, pid {member.pid}, {spec.capacity}x")
+
+    def _spec(self, seat: int, *, first: bool) -> InstanceSpec:
+        instance = f"{self.plan.service}-{seat}"
+        return InstanceSpec(
+            service=self.plan.service,
+            reference=self.release.reference,
+            artifact=self.release.artifact,
+            version=self.release.version,
+            instance=instance,
+            incarnation=f"{instance}.{secrets.token_hex(4)}",
+            seat=seat,
+            preferred=first and seat == 0,
+            capacity=1 if first and seat == 0 else self.plan.capacity,
+            ports=self.plan.ports,
+            launcher_pid=os.getpid(),
+            started=time.monotonic(),
+        )
+
+    def _heard(self, member: Member, message: Message) -> None:
+        member.beat_at = time.monotonic()
+        match message:
+            case {"beat": beat}:
+                member.beat = beat
+                return
+            case {"warning": text}:
+                self._note(f"{member.spec.instance} {message.get('level', 'warning')}: {text}")
+                return
+            case {"up": _}:
+                member.state = "up"
+                member.send(hold=self.held)
+            case {"ready": startup_s}:
+                self._became_ready(member, startup_s)
+            case {"role": "active", "epoch": epoch, "reason": reason}:
+                self._became_leader(member, epoch, reason)
+            case {"released": released, "epoch": epoch}:
+                self._gave_up(member, epoch, released=released)
+        self._assign()
+        self._news.set()
+
+    def _became_ready(self, member: Member, startup_s: float) -> None:
+        member.state = "ready"
+        member.ready_at = time.monotonic()
+        self._record(
+            InstanceReady(
+                at=self._journal.now(),
+                service=self.plan.service,
+                instance=member.spec.instance,
+                startup_s=startup_s,
+            )
+        )
+        self._note(f"{member.spec.instance} ready after {startup_s:.2f} s")
+        if self._fault_at is not None and self.leader is None:
+            self._invite("")  # nobody could take over when the leader fell
+
+    def _became_leader(self, member: Member, epoch: int, reason: str) -> None:
+        now = time.monotonic()
+        for other in self.members.values():
+            if other is not member and other.leads and other.epoch < epoch:
+                self._background(self._depose(other))
+        member.role, member.epoch = "active", epoch
+        failover_s = None if self._fault_at is None else round(now - self._fault_at, 4)
+        if self._led_before:
+            self._promoted(member, failover_s, now)
+        self._led_before = True
+        self._fault_at = None
+        took = "" if failover_s is None else f" {failover_s * 1000:.0f} ms after the fault"
+        self._note(f"{member.spec.instance} leads, epoch {epoch} ({reason}){took}")
+
+    def _promoted(self, member: Member, failover_s: float | None, now: float) -> None:
+        if failover_s is not None:
+            self.failovers += 1
+            self.last_failover_s, self.last_failover_at = failover_s, now
+            self._budget.promoted(now)
+            if self._budget.spent(now):
+                self._hold(True)
+        self._record(
+            InstancePromoted(
+                at=self._journal.now(),
+                service=self.plan.service,
+                instance=member.spec.instance,
+                epoch=member.epoch,
+                capacity=member.spec.capacity,
+                failover_s=failover_s,
+            )
+        )
+
+    def _gave_up(self, member: Member, epoch: int, *, released: bool) -> None:
+        member.role = "standby"
+        if epoch:
+            self._record(
+                LeadershipReleased(
+                    at=self._journal.now(),
+                    service=self.plan.service,
+                    instance=member.spec.instance,
+                    epoch=epoch,
+                    reason=member.planned or "the instance ended",
+                )
+            )
+        if released and not self._stopping:
+            self._invite("")
+
+    def _invite(self, holder: str) -> None:
+        """Tell the standbys to take over at once: the holder is dead ("": the key is released)."""
+        if self.held:
+            return
+        for standby in self._standbys():
+            standby.send(go=holder)
+
+    def _fell(self, member: Member, how: str) -> None:
+        """The process or its channel ended: whichever is noticed first counts."""
+        if member.state == "dead":
+            return
+        now = time.monotonic()
+        ready_for_s = member.ready_for_s(now)
+        was_leader, member.state, member.role = member.leads, "dead", "standby"
+        member.signal(signal.SIGKILL)  # a closed channel without an end is an end, too
+        if member.channel is not None:
+            member.channel.close()
+        if self.members.get(member.seat) is member:
+            del self.members[member.seat]
+        if was_leader and not self._stopping:
+            self._fault_at = now
+            self._invite(member.spec.incarnation)
+        self._assign()
+        self._news.set()
+        self._background(self._bury(member, was_leader=was_leader))
+        if not self._stopping:
+            self._background(self._replace(member, ready_for_s))
+
+    async def _bury(self, member: Member, *, was_leader: bool) -> None:
+        status = await member.process.ended if member.process is not None else None
+        reason = member.planned or member.killed or _told(status)
+        self._record(
+            InstanceDied(
+                at=self._journal.now(),
+                service=self.plan.service,
+                instance=member.spec.instance,
+                reason=reason,
+                was_leader=was_leader,
+                planned=bool(member.planned),
+            )
+        )
+        self._note(f"{member.spec.instance} ended: {reason}")
+
+    async def _replace(self, member: Member, ready_for_s: float | None) -> None:
+        backoff = self._backoff[member.seat]
+        wait_s = 0.0
+        if not member.planned:
+            wait_s = backoff.died(ready_for_s=ready_for_s)
+            self.restarts += 1
+        if backoff.looping:
+            self.error = f"{member.spec.instance} keeps falling; next start in {wait_s:g} s"
+            self._note(self.error)
+        if member.process is not None:
+            await member.process.ended  # its views and its name are free only now
+        await asyncio.sleep(wait_s)
+        if not self._stopping:
+            await self._launch(member.seat)
+
+    async def _renew(self, member: Member) -> bool:
+        seat = member.seat
+        await self._end(member, "new version")
+        try:
+            async with asyncio.timeout(ROLL_S):
+                while True:
+                    current = self.members.get(seat)
+                    if current and current is not member and current.state == "ready":
+                        return True
+                    if self._backoff[seat].looping:
+                        return False
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+
+    async def _end(self, member: Member, reason: str) -> None:
+        """Stop one instance in order, by force after ``STOP_S``."""
+        member.planned = member.planned or reason
+        member.state = "stopping" if member.state != "dead" else "dead"
+        member.send(stop=reason)
+        self._assign()
+        if member.process is None:
+            self._fell(member, "never forked")
+            return
+        try:
+            async with asyncio.timeout(STOP_S):
+                await asyncio.shield(member.process.ended)
+        except TimeoutError:
+            member.signal(signal.SIGKILL)
+            await member.process.ended
+
+    async def _depose(self, member: Member) -> None:
+        """A newer leader acts: an old one that does not end by itself is hung or stopped."""
+        await asyncio.sleep(DEPOSED_S)
+        if member.state != "dead":
+            member.role = "standby"
+            member.killed = "deposed and not responding"
+            member.signal(signal.SIGKILL)
+
+    async def _monitor(self) -> None:
+        """Replace what does not answer. Hung is dead."""
+        step_s = min(0.5, self.plan.heartbeat_s / 5)
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(step_s)
+            now = time.monotonic()
+            if now - last > step_s + self.plan.heartbeat_s / 2:
+                for (
+                    member
+                ) in self.members.values():  # we were paused ourselves: start counting anew
+                    member.beat_at = now
+            last = now
+            for member in list(self.members.values()):
+                self._check(member, now)
+            if self.error and self.whole and not any(b.looping for b in self._backoff.values()):
+                self.error = ""
+            self._calm(now)
+
+    def _check(self, member: Member, now: float) -> None:
+        silent_s = now - member.beat_at
+        if member.state == "starting":
+            if now - member.started_at > UP_S:
+                member.killed = f"not up after {UP_S:g} s"
+                member.signal(signal.SIGKILL)
+        elif member.state in ("up", "ready") and silent_s > self.plan.heartbeat_s:
+            member.killed = f"missed heartbeats for {silent_s:.1f} s"
+            self._note(f"{member.spec.instance} {member.killed}")
+            member.signal(signal.SIGKILL)
+
+    def _calm(self, now: float) -> None:
+        for seat, backoff in self._backoff.items():
+            member = self.members.get(seat)
+            ready_for_s = member.ready_for_s(now) if member else None
+            if ready_for_s is not None and ready_for_s > backoff.calm_s:
+                backoff.failures = 0
+
+    def _hold(self, held: bool) -> None:
+        if held and not self.held:
+            self.error = (
+                f"{self._budget.per_hour} promotions within an hour: no more without a person "
+                f"(phoenix switchover {self.plan.service})"
+            )
+            self._note(self.error)
+        elif self.held and not held:
+            self.error = ""
+        self.held = held
+        for member in self.members.values():
+            member.send(hold=held)
+
+    def _assign(self) -> None:
+        """Tell every instance where to accept."""
+        able = [m for m in self.members.values() if m.serving]
+        seats = [Seat(m.seat, m.leads, m.state == "ready", m.slots) for m in able]
+        wanted = assign(seats, self.plan.size)
+        for member in able:
+            if wanted[member.seat] != member.slots:
+                member.slots = wanted[member.seat]
+                member.send(slots=sorted(member.slots))
+
+    def _record(self, event: Event) -> None:
+        self._journal.add(event)
+
+    def _note(self, text: str) -> None:
+        _log.info("group", service=self.plan.service, note=text)
+        self._changed(text)
+
+    def _background(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("group_task_failed", service=self.plan.service, exc_info=task.exception())
+
+    async def settled(self) -> None:
+        """Wait until what was begun in the background (burials) is done."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2.0):
+                while self._tasks:
+                    await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _told(status: int | None) -> str:
+    if status is None:
+        return "ended"
+    return f"signal {-status}" if status < 0 else f"exit {status}"

@@ -1,0 +1,316 @@
+"""One instance of one service: the composition root of its process.
+
+Order       connect, create the service, open its views, start HTTP; then take part in the election.
+Leading     win the lease, append ``LeadershipTaken`` (the fence), bring the views up to it, act.
+Ends        the launcher is gone or says stop: release, drain, end. Demoted or superseded: write
+            nothing more and end at once; the launcher starts a standby in its place.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+import psutil
+import structlog
+
+from domain.errors import ConflictError, LeaseLost, PhoenixError, StaleEpoch, TransientError
+from domain.instance import LeadershipTaken
+from infra.clock import SystemClock
+from infra.http.app import build_app
+from infra.nats.connection import Connection, access, open_connection
+from infra.nats.kv import CasBucket
+from infra.nats.log import JetStreamLog
+from infra.nats.objects import JetStreamObjects
+from infra.nats.setup import LEASES, USERS
+from infra.nats.users import KvUsers
+from infra.ports import Context, Fence, Meta, Service, Term, Write
+from infra.settings import Settings, load
+from infra.views import SqliteViews
+from phoenix import logs
+from phoenix.channel import Channel, Message
+from phoenix.elector import Elector
+from phoenix.gate import GatedLog
+from phoenix.lease import Election, Lead, Timing
+from phoenix.reference import load as load_service
+from phoenix.serving import HttpServer
+from phoenix.spec import InstanceSpec
+
+DRAIN_S = 4.0
+RELEASE_S = 1.0
+REACH_S = 60.0
+EXIT_DEMOTED = 75
+EXIT_FAILED = 70
+
+_log = structlog.get_logger(__name__)
+
+
+def run(spec: dict[str, Any], control_fd: int, listener_fds: Sequence[int]) -> int:
+    """Be this instance until told to stop; return the exit status. Called in a forked child."""
+    instance = InstanceSpec.model_validate(spec)
+    control = socket.socket(fileno=control_fd)
+    listeners = [socket.socket(fileno=fd) for fd in listener_fds]
+    try:
+        return asyncio.run(Host(instance, control, listeners).run())
+    except PhoenixError as error:
+        _log.error("instance_failed", error=str(error))
+        return EXIT_FAILED
+    finally:
+        logs.flush()
+
+
+class Host:
+    """Everything that one instance is made of."""
+
+    def __init__(
+        self, spec: InstanceSpec, control: socket.socket, listeners: Sequence[socket.socket]
+    ) -> None:
+        self.spec = spec
+        self.settings: Settings = load()
+        self._control = control
+        self._listeners = listeners
+        self._stop = asyncio.Event()
+        self._stop_reason = "the launcher is gone"
+        self._failure: BaseException | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._slots: frozenset[int] = frozenset()
+        self._slots_changed = asyncio.Event()
+        self._term: Term | None = None
+        self._composed = False
+
+    async def run(self) -> int:
+        """Return the exit status once this instance has ended in order."""
+        path = self.settings.data_dir / "logs" / self.spec.service / f"{self.spec.instance}.log"
+        logs.to_file(path, tell=self._warn, service=self.spec.service, instance=self.spec.instance)
+        self._channel = Channel(self._control, self._told, self._stop.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
+        nc = await open_connection(self.settings, "service")
+        try:
+            await self._compose(nc)
+            return await self._live()
+        finally:
+            await nc.close()
+
+    async def _compose(self, nc: Connection) -> None:
+        """Make the service with its context, views, HTTP and elector; nothing runs yet."""
+        spec, settings = self.spec, self.settings
+        clock = SystemClock()
+        leases = CasBucket(nc, LEASES)
+        election = Election(spec.incarnation, Timing(settings.lease_s), preferred=spec.preferred)
+        self._elector = Elector(
+            leases,
+            spec.service,
+            election,
+            about={"instance": spec.instance, "pid": os.getpid(), "host": socket.gethostname()},
+            on_lead=lambda lead: self._start(self._lead(lead), "lead"),
+        )
+        self._log = JetStreamLog(nc)
+        data_dir = settings.data_dir.absolute()
+        self.ctx = Context(
+            service=spec.service,
+            instance=spec.instance,
+            data_dir=str(data_dir),
+            port_shift=settings.port_shift,
+            settings=settings,
+            log=GatedLog(self._log, self._elector.may_act),
+            views=cast(Any, None),
+            objects=JetStreamObjects(nc),
+            clock=clock,
+            auth=KvUsers(CasBucket(nc, USERS), clock),
+            capacity=spec.capacity,
+        )
+        self._environment()
+        self.service: Service = load_service(spec.reference, spec.artifact)(self.ctx)
+        self._views = SqliteViews(
+            data_dir / "views" / spec.service / spec.instance, self.service.tables
+        )
+        self.ctx.views = self._views
+        self._http = HttpServer(build_app(self.service, self.ctx), self._listeners)
+        self._composed = True
+
+    def _environment(self) -> None:
+        """What generated services (ordinary ``eventsourcing`` applications) read."""
+        os.environ["PERSISTENCE_MODULE"] = "infra.eventsourcing_jetstream"
+        servers, options = access(self.settings, "app")
+        url = servers[0]
+        if "password" in options:
+            url = url.replace("://", f"://{options['user']}:{options['password']}@", 1)
+        os.environ["NATS_URL"] = ",".join((url, *servers[1:]))
+        if self.settings.nats_creds:
+            os.environ["NATS_CREDS"] = str(self.settings.nats_creds)
+        os.environ["NATS_REPLICAS"] = str(self.settings.replicas)
+
+    async def _live(self) -> int:
+        self._start(self._views.follow(self._log), "views")
+        await self._http.start()
+        self._start(self._accept(), "accept")
+        self._start(self._beat(), "beat")
+        self._channel.send({"up": self.service.version})
+        await self._caught_up()
+        election = self._start(self._elector.run(), "election")
+        ended = asyncio.create_task(self._elector.ended.wait())
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((ended, stop, election), return_when=asyncio.FIRST_COMPLETED)
+        if self._elector.demoted:
+            _log.warning("demoted", reason=self._elector.demoted, epoch=self.ctx.epoch)
+            self._leave_at_once(EXIT_DEMOTED)
+        await self._end()
+        if self._failure is not None:
+            _log.error("instance_failed", error=str(self._failure), exc_info=self._failure)
+            return EXIT_FAILED
+        return 0
+
+    async def _caught_up(self) -> None:
+        """Wait until the views hold what the log held when we started (or we are told to stop)."""
+        while not self._stop.is_set():
+            try:
+                if self._views.subjects:
+                    await self._views.reach(await self._log.last_position(), timeout_s=1.0)
+                break
+            except TransientError as error:
+                _log.info("catching_up", position=self._views.position, reason=str(error))
+        self.ctx.ready = True
+        self._channel.send({"ready": round(time.monotonic() - self.spec.started, 3)})
+
+    async def _lead(self, lead: Lead) -> None:
+        """One term: from the won lease to its end."""
+        fence = await self._take(lead)
+        if self._views.subjects:
+            await self._views.reach(fence.position, timeout_s=REACH_S)
+        self.ctx.role, self.ctx.epoch = "active", fence.epoch
+        term = self._term = Term(fence)
+        self._channel.send({"role": "active", "epoch": fence.epoch, "reason": lead.reason})
+        _log.info("leading", epoch=fence.epoch, position=fence.position, reason=lead.reason)
+        await self.service.lead(term)
+        await term.ended.wait()
+
+    async def _take(self, lead: Lead) -> Fence:
+        """Append ``LeadershipTaken``; its position is the fence of every later append.
+
+        Raises:
+            LeaseLost: another instance took over meanwhile.
+        """
+        subject = f"events.leadership.{self.spec.service}"
+        while self._elector.holds:
+            try:
+                last = await self._log.last(subject)
+                known = last.event.epoch if last and isinstance(last.event, LeadershipTaken) else 0
+                epoch = max(lead.epoch, known + 1)
+                event = LeadershipTaken(
+                    at=self.ctx.clock.now(),
+                    service=self.spec.service,
+                    instance=self.spec.instance,
+                    epoch=epoch,
+                    reason=lead.reason,
+                )
+                meta = Meta(
+                    command_id=f"{self.spec.incarnation}/lead/{epoch}",
+                    actor=self.spec.instance,
+                    source=self.spec.service,
+                )
+                write = Write(event, expected=last.position if last else 0)
+                (position,) = await self._log.append([write], meta=meta)
+            except (ConflictError, TransientError) as error:
+                _log.info("leadership_again", error=str(error))
+                await asyncio.sleep(0.01)
+                continue
+            self._elector.at_least(epoch)
+            return Fence(self.spec.service, position, epoch)
+        raise LeaseLost("another instance took over before this one could act")
+
+    async def _accept(self) -> None:
+        while True:
+            self._slots_changed.clear()
+            await self._http.accept_on(self._slots)
+            await self._slots_changed.wait()
+
+    async def _beat(self) -> None:
+        """Tell the launcher that this loop turns, and how it is."""
+        process = psutil.Process()
+        while True:
+            renewed = not self._elector.holds or self._elector.may_act()
+            self.ctx.problem = "" if renewed else "the lease is not being confirmed"
+            memory_mb = round(process.memory_info().rss / 2**20, 1)
+            self._channel.send(
+                {
+                    "beat": {
+                        "position": self._views.position,
+                        "lag": self._views.lag,
+                        "requests": self._http.requests_total,
+                        "memory_mb": memory_mb,
+                        "problem": self.ctx.problem,
+                    }
+                }
+            )
+            await asyncio.sleep(min(1.0, self.settings.heartbeat_s / 5))
+
+    async def _end(self) -> None:
+        """In order: act no more, give the lease up, finish requests, close the views."""
+        self.ctx.role = "standby"
+        if self._term is not None:
+            self._term.ended.set()
+        held = self._elector.holds
+        released = await self._elector.release(bound_s=RELEASE_S)
+        if held:
+            self._channel.send({"released": released, "epoch": self.ctx.epoch})
+        await self._http.drain(DRAIN_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._views.close()
+        await self._log.close()
+        self._channel.close()
+
+    def _told(self, message: Message) -> None:
+        match message:
+            case {"slots": slots}:
+                self._slots = frozenset(slots)
+                self._slots_changed.set()
+            case {"go": holder} if self._composed:
+                self._elector.holder_died(holder)
+            case {"hold": held} if self._composed:
+                self._elector.hold(held)
+            case {"stop": reason}:
+                self._stop_reason = reason
+                self._stop.set()
+
+    def _warn(self, level: str, text: str) -> None:
+        self._channel.send({"warning": text, "level": level})
+
+    def _start(self, work: Any, name: str) -> "asyncio.Task[Any]":
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+        return task
+
+    def _task_ended(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and _superseded(error):
+            _log.warning("superseded", error=str(error))
+            self._leave_at_once(EXIT_DEMOTED)
+        if error is not None:
+            self._failure = self._failure or error
+            self._stop.set()
+
+    def _leave_at_once(self, code: int) -> None:
+        """A process that no longer leads must not finish anything: not even a pending write."""
+        if self._term is not None:
+            self._term.ended.set()
+        logs.flush()
+        os._exit(code)
+
+
+def _superseded(error: BaseException) -> bool:
+    """Whether a newer leader is the cause, however deep in a task group it was noticed."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_superseded(inner) for inner in error.exceptions)
+    return isinstance(error, StaleEpoch | LeaseLost)
+
+
+__all__ = ["DRAIN_S", "EXIT_DEMOTED", "Host", "run"]

@@ -1,0 +1,56 @@
+"""One living instance as its launcher sees it: process, control channel and what it has said."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from phoenix.channel import Channel
+from phoenix.forker import Process
+from phoenix.spec import InstanceSpec
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """``seat`` outlives it. All moments are ``time.monotonic()``."""
+
+    spec: InstanceSpec
+    channel: Channel | None = None
+    process: Process | None = None
+    state: str = "starting"  # starting | up | ready | stopping | dead
+    role: str = "standby"
+    epoch: int = 0
+    slots: frozenset[int] = frozenset()
+    started_at: float = field(default_factory=time.monotonic)
+    ready_at: float | None = None
+    beat_at: float = field(default_factory=time.monotonic)
+    beat: dict[str, Any] = field(default_factory=dict)
+    planned: str = ""  # why we stopped it; "" if we did not
+    killed: str = ""  # why we killed it
+
+    @property
+    def seat(self) -> int:
+        return self.spec.seat
+
+    @property
+    def leads(self) -> bool:
+        return self.role == "active"
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid if self.process else 0
+
+    @property
+    def serving(self) -> bool:
+        """Whether it can take connections."""
+        return self.state in ("up", "ready")
+
+    def send(self, **message: object) -> None:
+        if self.channel is not None:
+            self.channel.send(message)
+
+    def signal(self, number: int) -> None:
+        if self.process is not None:
+            self.process.signal(number)
+
+    def ready_for_s(self, now: float) -> float | None:
+        return None if self.ready_at is None else now - self.ready_at

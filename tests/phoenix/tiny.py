@@ -1,0 +1,80 @@
+"""A real, tiny service for tests of Phoenix: its leader answers every raw intent with one event."""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from litestar import get, post
+from pydantic import BaseModel
+
+from domain.view import Table
+from infra.ports import Context, Term
+
+
+class Lives(BaseModel):
+    count: int = 0
+
+
+LIVES = Table(
+    name="lives",
+    version=1,
+    subjects=("events.leadership.tiny",),
+    row=Lives,
+    keys=lambda recorded: ("all",),
+    fold=lambda row, recorded, key: Lives(count=(row.count if row else 0) + 1),
+)
+
+
+class Tiny:
+    name = "tiny"
+    version = "1"
+    tier = 2
+    features: Sequence[str] = ()
+    dependencies: Sequence[str] = ()
+    tables: Sequence[Table[Any]] = (LIVES,)
+    open_writes = True
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self.acting = False
+
+    def routes(self) -> Sequence[Any]:
+        @get("/who")
+        async def who() -> dict[str, Any]:
+            return {"pid": os.getpid(), "terms": self._terms()}
+
+        @get("/slow")
+        async def slow(ms: int) -> dict[str, Any]:
+            await asyncio.sleep(ms / 1000)
+            return {"pid": os.getpid()}
+
+        @post("/hang")
+        async def hang() -> None:
+            time.sleep(3600)  # noqa: ASYNC251 - a loop that no longer turns
+
+        return [who, slow, hang]
+
+    def _terms(self) -> int:
+        row = self._ctx.views.get(LIVES, "all")
+        return row.count if row else 0
+
+    def figures(self) -> Mapping[str, object]:
+        return {"acting": self.acting}
+
+    async def lead(self, term: Term) -> None:
+        self.acting = True
+        await term.ended.wait()
+        self.acting = False
+
+
+def create(ctx: Context) -> Tiny:
+    return Tiny(ctx)
+
+
+def broken(ctx: Context) -> Tiny:
+    raise RuntimeError("this release does not start")
+
+
+__all__ = ["broken", "create"]
