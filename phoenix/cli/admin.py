@@ -253,15 +253,3 @@ def _require_stopped(settings: Settings) -> None:
     except (OSError, TimeoutError):
         return
     raise Refused("the system is running: stop it first (phoenix down)")
-
-
-__all__ = [
-    "NotReachable",
-    "backup",
-    "bootstrap",
-    "demo",
-    "doctor",
-    "nats_context",
-    "restore",
-    "user",
-]
