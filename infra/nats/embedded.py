@@ -111,6 +111,7 @@ class EmbeddedServer:
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._stopping = False
+        self._deaths: deque[float] = deque(maxlen=RESTARTS_MAX)
 
     @property
     def url(self) -> str:
@@ -121,6 +122,10 @@ class EmbeddedServer:
         """The server's process id; 0 when none runs."""
         process = self._process
         return process.pid if process and process.returncode is None else 0
+
+    def forgive(self) -> None:
+        """Forget earlier deaths: they no longer count towards giving up."""
+        self._deaths.clear()
 
     def check(self) -> None:
         """Prepare the folder and see that a start can succeed; starts nothing.
@@ -199,7 +204,7 @@ class EmbeddedServer:
 
     async def _supervise(self) -> None:
         loop = asyncio.get_running_loop()
-        deaths: deque[float] = deque(maxlen=RESTARTS_MAX)
+        deaths = self._deaths
         while not self._stopping:
             assert self._process is not None
             code = await self._process.wait()

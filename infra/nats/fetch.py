@@ -6,6 +6,7 @@ on it (``exact``), and always on several replicas, the leader confirms the end.
 
 import asyncio
 import base64
+import contextlib
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,7 +18,9 @@ from infra.nats import api
 from infra.nats.connection import Connection
 from infra.nats.reader import parse_headers
 
-FETCH_TIMEOUT_S = 5.0
+FETCH_TIMEOUT_S = 1.0  # a request that went to a dying server is never answered,
+FETCH_TRIES = 5  # so ask again: reading twice harms nobody
+PAUSE_S = 0.1
 FETCH_MAX = 1000  # messages in one request
 
 
@@ -120,6 +123,13 @@ class Stream:
     async def _direct(self, wanted: dict[str, Any], what: str) -> tuple[list[Stored], int]:
         """The messages of one direct get, and how many more there are."""
         await self._listen()
+        for _ in range(FETCH_TRIES - 1):
+            with contextlib.suppress(TransientError):
+                return await self._direct_once(wanted, what)
+            await asyncio.sleep(PAUSE_S)
+        return await self._direct_once(wanted, what)
+
+    async def _direct_once(self, wanted: dict[str, Any], what: str) -> tuple[list[Stored], int]:
         self._number += 1
         number, fetch = self._number, _Fetch()
         self._fetches[number] = fetch
@@ -162,7 +172,11 @@ class Stream:
 
     async def _call(self, name: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
         try:
-            return await api.call(self._nc, name, body)
+            for _ in range(FETCH_TRIES - 1):
+                with contextlib.suppress(TransientError):
+                    return await api.call(self._nc, name, body, timeout_s=FETCH_TIMEOUT_S)
+                await asyncio.sleep(PAUSE_S)
+            return await api.call(self._nc, name, body, timeout_s=FETCH_TIMEOUT_S)
         except api.Refused as error:
             if error.code == api.NO_MESSAGE:
                 return None

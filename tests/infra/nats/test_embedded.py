@@ -19,7 +19,7 @@ from infra.nats.connection import connect, credentials_file, open_connection
 from infra.nats.embedded import EmbeddedServer, ServerError
 from infra.nats.log import JetStreamLog
 from infra.settings import Settings
-from tests.support.nats import free_port, settings_for
+from tests.support.nats import free_port, settings_for, until
 
 
 @pytest.fixture
@@ -31,9 +31,7 @@ async def server(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
 
 
 async def until_restarted(server: EmbeddedServer, count: int) -> None:
-    async with asyncio.timeout(5):
-        while server.restarts < count:  # noqa: ASYNC110 - a counter, not an event
-            await asyncio.sleep(0.005)
+    await until(lambda: server.restarts >= count, 5)
 
 
 async def test_a_killed_server_is_back_within_a_second_with_what_it_acknowledged(
