@@ -85,6 +85,7 @@ class SpecNeedsDetail(_SpecEvent):
     type: Literal["SpecNeedsDetail.v1"] = "SpecNeedsDetail.v1"
     questions: tuple[str, ...]
     score: float | None = None
+    service_name: str = ""
 
 
 class _BuildEvent(Event):

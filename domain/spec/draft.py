@@ -46,21 +46,33 @@ def draft(intent: Intent, *, version: str = "1.0.0", judge: Judge | None = None)
     """
     head = _head(intent, version)
     if intent.spec:
-        document = {**head, **_tidy(intent.spec)}
+        settled = {name: head[name] for name in ("service_name", "tier")}
+        if intent.port is not None:
+            settled["port"] = intent.port
+        document = {**head, **_tidy(intent.spec), **settled}
         return replace(complete(read_spec(document), judge), submitted=True)
-    reading = _Reading()
-    for text in (*intent.key_features, intent.purpose):
-        for clause in clauses(text):
-            reading.records_of(clause)
-    if not reading.records:
-        _weakly_named(reading, intent)
+    reading = _read((*intent.key_features, intent.purpose))
     if not reading.records:
         raise NeedsDetail(questions(intent.service_name, intent.key_features))
-    for text in (*intent.key_features, intent.purpose):
-        for clause in clauses(text):
-            reading.reports_of(clause)
     made = complete(read_spec({**head, **reading.document()}), judge)
     return replace(made, notes=(*reading.notes, *made.notes))
+
+
+def document_from_text(texts: Iterable[str]) -> dict[str, Any]:
+    """The records and reports that some sentences name, as the JSON of a SPEC; may be empty."""
+    return _read(tuple(texts)).document()
+
+
+def _read(texts: tuple[str, ...]) -> "_Reading":
+    reading = _Reading()
+    parts = [clause for text in texts for clause in clauses(text)]
+    for clause in parts:
+        reading.records_of(clause)
+    if not reading.records:
+        _weakly_named(reading, parts)
+    for clause in parts if reading.records else ():
+        reading.reports_of(clause)
+    return reading
 
 
 def complete(spec: Spec, judge: Judge | None = None) -> Draft:
@@ -137,15 +149,12 @@ def _rename(value: str, key: str, where: str, names: dict[str, str]) -> str:
     return value
 
 
-def _weakly_named(reading: "_Reading", intent: Intent) -> None:
+def _weakly_named(reading: "_Reading", parts: Iterable[Clause]) -> None:
     """No verb keeps anything: a noun that is customary for a record and is reported on will do."""
-    for text in (*intent.key_features, intent.purpose):
-        for clause in clauses(text):
-            for name in clause.nouns:
-                if name.rpartition("_")[2] in lexicon.KNOWN:
-                    found = Clause(clause.text, records=[name], groups=clause.groups)
-                    found.times = clause.times
-                    reading.records_of(found)
+    for clause in parts:
+        for name in clause.nouns:
+            if name.rpartition("_")[2] in lexicon.KNOWN:
+                reading.records_of(Clause(clause.text, records=[name]))
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """The checks behind the score: each looks at one thing, and says what it costs and what mends it.
 
-``SHARES`` is the most that a check may take from its part (each part's shares add up to 100).
+``SHARES`` is the most that a check may take from its part; no part falls below 0. A SPEC without
+records loses the shares of all that it could not say either.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ Severity = Literal["error", "warning", "hint"]
 PARTS: dict[Part, int] = {"completeness": 40, "clarity": 30, "udc": 20, "readiness": 10}
 SHARES: dict[Part, dict[str, float]] = {
     "completeness": {
+        "no-records": 40,
         "purpose-too-short": 8,
         "no-requirements": 12,
         "requirement-without-scenario": 15,
@@ -45,6 +47,7 @@ SHARES: dict[Part, dict[str, float]] = {
         "no-title": 15,
     },
     "readiness": {
+        "nothing-to-build": 100,
         "impossible-record": 20,
         "scenario-call": 25,
         "cel": 20,
@@ -88,6 +91,7 @@ def completeness(spec: Spec) -> Iterator[Lost]:
     part: Part = "completeness"
     records, states = spec.records, [r for r in spec.records if r.states]
     transitions = sum(len(record.commands) for record in states)
+    yield from _lost(part, "no-records", "error", _no_records(spec), 1)
     yield from _lost(part, "purpose-too-short", "warning", _purpose(spec), 1)
     yield from _lost(part, "no-requirements", "error", _no_requirements(spec), 1)
     yield from _lost(
@@ -130,6 +134,8 @@ def readiness(spec: Spec) -> Iterator[Lost]:
     part: Part = "readiness"
     steps = sum(len(scenario.steps) for scenario in spec.scenarios)
     fields = sum(len(record.fields) for record in spec.records)
+    nothing = () if spec.records else (("records", "no trial generation", "name the records"),)
+    yield from _lost(part, "nothing-to-build", "error", nothing, 1)
     yield from _lost(part, "impossible-record", "error", _impossible(spec), 1)
     yield from _lost(part, "scenario-call", "error", _bad_calls(spec), steps, 4)
     yield from _lost(part, "unused-field", "hint", _unused(spec), fields)
@@ -164,6 +170,12 @@ def _purpose(spec: Spec) -> Iterator[Found]:
     if len(spec.purpose.split()) < MIN_PURPOSE_WORDS:
         fix = f"say in {MIN_PURPOSE_WORDS} words or more what it is for, and for whom"
         yield "purpose", f"{spec.purpose!r} says little", fix
+
+
+def _no_records(spec: Spec) -> Iterator[Found]:
+    if not spec.records:
+        fix = "name each record the service keeps, with its fields and their types"
+        yield "records", "there are none, so there is nothing to build", fix
 
 
 def _no_requirements(spec: Spec) -> Iterator[Found]:

@@ -70,6 +70,10 @@ CALL = re.compile(r"(GET|POST|PATCH|DELETE) (/[^\s]*)")
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=63)]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+Text200 = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
+Text1000 = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000)]
+Text2000 = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
+Text50k = Annotated[str, StringConstraints(strip_whitespace=True, max_length=50_000)]
 Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$", max_length=30)]
 
 
@@ -130,7 +134,7 @@ class RecordField(Value):
     max_length: int | None = Field(default=None, ge=1, le=100_000)
     values: tuple[Line, ...] = Field(default=(), max_length=200)
     default: Annotated[bool | int | str | None, BeforeValidator(_default)] = None
-    description: str = Field(default="", max_length=1000)
+    description: Text1000 = ""
 
     @property
     def ref(self) -> str:
@@ -145,7 +149,7 @@ class Transition(Value):
     )
     to: Label
     fields: tuple[Name, ...] = ()
-    description: str = Field(default="", max_length=1000)
+    description: Text1000 = ""
 
 
 class States(Value):
@@ -172,7 +176,7 @@ class Record(Value):
     plural: Name = ""
     fields: tuple[RecordField, ...] = Field(min_length=1, max_length=60)
     states: States | None = None
-    description: str = Field(default="", max_length=1000)
+    description: Text1000 = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -226,7 +230,7 @@ class Report(Value):
         default=(), max_length=5
     )
     where: Line | None = None
-    description: str = Field(default="", max_length=1000)
+    description: Text1000 = ""
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -281,7 +285,7 @@ class Requirement(Value):
 
     id: Annotated[str, StringConstraints(pattern=r"^R[1-9]\d{0,2}$")]
     text: Line
-    source: str = Field(default="", max_length=1000)
+    source: Text1000 = ""
     scenarios: tuple[Line, ...] = ()
 
 
@@ -289,20 +293,20 @@ class Section(Value):
     """Text of a SPEC.md that has no place in the typed part: kept word for word."""
 
     heading: Line
-    body: str = Field(max_length=50_000)
+    body: Text50k = ""
 
 
 class Spec(Value):
     service_name: Slug
-    title: str = Field(default="", max_length=200)
-    purpose: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+    title: Text200 = ""
+    purpose: Text2000 = ""
     version: Version = "1.0.0"
     tier: int = Field(default=2, ge=0, le=3)
     port: int | None = Field(default=None, ge=1024, le=63535)
     dependencies: tuple[Slug, ...] = Field(default=(), max_length=50)
     key_features: tuple[Line, ...] = Field(default=(), max_length=50)
     requirements: tuple[Requirement, ...] = Field(default=(), max_length=200)
-    records: tuple[Record, ...] = Field(min_length=1, max_length=50)
+    records: tuple[Record, ...] = Field(default=(), max_length=50)  # none: nothing to build yet
     rules: tuple[Rule, ...] = Field(default=(), max_length=200)
     reports: tuple[Report, ...] = Field(default=(), max_length=100)
     scenarios: tuple[Scenario, ...] = Field(default=(), max_length=200)

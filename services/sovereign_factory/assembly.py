@@ -1,0 +1,103 @@
+"""From an intent to the events of its SPEC: draft, verify, improve, accept or ask."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.delivery_events import (
+    Score,
+    SpecAccepted,
+    SpecDrafted,
+    SpecNeedsDetail,
+    SpecOptimized,
+    SpecVerified,
+)
+from domain.event import Event
+from domain.intent import Intent
+from domain.spec.draft import Draft, NeedsDetail, draft
+from domain.spec.model import Spec, SpecInvalid, spec_digest
+from domain.spec.optimize import Optimized, optimize
+from domain.spec.render import difference
+from domain.spec.score import score
+from infra import spec_cel
+from infra.ports import Views
+from services.sovereign_factory.beyond import losses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """Makes the events of one attempt; ``gate`` is the score a SPEC must reach."""
+
+    views: Views
+    gate: float
+
+    def events(
+        self, intent: Intent, *, attempt: int, version: str, at: datetime
+    ) -> Sequence[Event]:
+        """Return the events to append, in order: an accepted SPEC, or what a person must say."""
+        try:
+            made = draft(intent, version=version, judge=spec_cel.judge)
+        except NeedsDetail as lacking:
+            return (self._asked(intent, attempt, at, lacking.questions, None),)
+        except SpecInvalid as invalid:
+            asked = tuple(f"spec.{problem}" for problem in invalid.problems)
+            return (self._asked(intent, attempt, at, asked, None),)
+        return self.judged(intent, made, attempt=attempt, at=at)
+
+    def judged(self, intent: Intent, made: Draft, *, attempt: int, at: datetime) -> Sequence[Event]:
+        """Return the events for a draft, whoever made it."""
+        beyond = losses(made.spec, self.views)
+        first = score(made.spec, beyond)
+        better = optimize(made.spec, self.gate, outside=beyond, judge=spec_cel.judge)
+        digest = spec_digest(made.spec)
+        events: list[Event] = [
+            SpecDrafted(
+                intent_id=intent.intent_id, at=at, attempt=attempt, document=made.spec.document(),
+                digest=digest, drafter="submitted" if made.submitted else "rules",
+                notes=made.notes,
+            ),
+            SpecVerified(
+                intent_id=intent.intent_id, at=at, attempt=attempt, digest=digest, score=first
+            ),
+        ]  # fmt: skip
+        if better.changes:
+            events.append(_optimized(intent, made.spec, better, attempt, at))
+        return (*events, self._verdict(intent, better, attempt, at))
+
+    def _verdict(self, intent: Intent, made: Optimized, attempt: int, at: datetime) -> Event:
+        questions = (*errors(made.score), *made.missing)
+        if questions:
+            asked = tuple(dict.fromkeys(questions))
+            return self._asked(intent, attempt, at, asked, made.score.total)
+        return SpecAccepted(
+            intent_id=intent.intent_id, at=at, attempt=attempt, digest=spec_digest(made.spec),
+            score=made.score.total, gate=self.gate,
+        )  # fmt: skip
+
+    def _asked(
+        self, intent: Intent, attempt: int, at: datetime, questions: tuple[str, ...],
+        total: float | None,
+    ) -> SpecNeedsDetail:  # fmt: skip
+        return SpecNeedsDetail(
+            intent_id=intent.intent_id, at=at, attempt=attempt, questions=questions,
+            score=total, service_name=intent.service_name,
+        )  # fmt: skip
+
+
+def errors(scored: Score) -> tuple[str, ...]:
+    """What would break the build, whatever the score is."""
+    return tuple(
+        f"{finding.place}: {finding.message}; {finding.fix} (+{finding.points:g})"
+        for finding in scored.findings
+        if finding.severity == "error"
+    )
+
+
+def _optimized(
+    intent: Intent, before: Spec, made: Optimized, attempt: int, at: datetime
+) -> SpecOptimized:
+    return SpecOptimized(
+        intent_id=intent.intent_id, at=at, attempt=attempt, document=made.spec.document(),
+        digest=spec_digest(made.spec), previous_digest=spec_digest(before),
+        diff=difference(before, made.spec), score=made.score, changes=made.changes,
+    )  # fmt: skip
