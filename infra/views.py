@@ -165,8 +165,9 @@ class SqliteViews:
             [*values, limit + 1],
         ).fetchall()
         rows = [table.row.model_validate_json(body) for _, _, body in found[:limit]]
-        more = _encode_cursor(found[limit - 1][0], found[limit - 1][1])
-        return Page(rows, more if len(found) > limit else "", total)
+        more = len(found) > limit
+        after = _encode_cursor(found[limit - 1][0], found[limit - 1][1]) if more else ""
+        return Page(rows, after, total)
 
     async def reach(self, position: int, *, timeout_s: float = 5.0) -> None:
         deadline = asyncio.get_running_loop().time() + timeout_s
