@@ -257,12 +257,23 @@ class Context:
 class Service(Protocol):
     """What an entry point in the group ``phoenix.services`` returns: ``create(ctx) -> Service``."""
 
-    name: str
-    version: str
-    tier: int
-    features: Sequence[str]
-    dependencies: Sequence[str]
-    tables: Sequence[Table[Any]]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def tier(self) -> int: ...
+
+    @property
+    def features(self) -> Sequence[str]: ...
+
+    @property
+    def dependencies(self) -> Sequence[str]: ...
+
+    @property
+    def tables(self) -> Sequence[Table[Any]]: ...
 
     def routes(self) -> Sequence[Any]:
         """Litestar handlers and controllers; UDC, health and metrics are added by the host."""

@@ -1,13 +1,15 @@
 """Builds the Litestar application of one instance: the service's routes and what all share."""
 
+from pathlib import Path
 from typing import Any
 
+import litestar_offline_docs
 from litestar import Litestar, Request, get
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.response import ServerSentEvent
-from litestar_offline_docs import generate_static_files_config
+from litestar.static_files import create_static_files_router
 
 from infra.http.identity import Identity, write_guard
 from infra.http.problems import PROBLEM_HANDLERS
@@ -18,6 +20,7 @@ from infra.http.udc import probes_controller, udc_controller
 from infra.ports import Context, Service
 
 _DOCS = "/_docs"
+_DOCS_FILES = Path(litestar_offline_docs.__file__).parent / "static"
 _BODY_MAX_BYTES = 2 * 2**20
 
 
@@ -34,6 +37,7 @@ def build_app(service: Service, ctx: Context) -> Litestar:
 
     return Litestar(
         route_handlers=[
+            create_static_files_router(f"{_DOCS}/static", [_DOCS_FILES], include_in_schema=False),
             udc_controller(ctx, service, traffic),
             probes_controller(ctx, traffic),
             events,
@@ -47,7 +51,6 @@ def build_app(service: Service, ctx: Context) -> Litestar:
         guards=[write_guard(open_writes=getattr(service, "open_writes", False))],
         exception_handlers=PROBLEM_HANDLERS,
         openapi_config=_openapi(service),
-        static_files_config=[generate_static_files_config(f"{_DOCS}/static")],
         request_max_body_size=_BODY_MAX_BYTES,
         logging_config=None,
     )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from litestar import Controller, Request, Response, delete, get, patch, post
+from litestar import Controller, Request, Response, Router, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
@@ -67,8 +67,9 @@ class Many(_Body):
 
 
 def routes(ctx: Context) -> Sequence[Any]:
-    """Return the controllers of one instance."""
-    return (_submissions(ctx), _queries(ctx), _commands(ctx), _streams(ctx))
+    """Return the routes of one instance."""
+    parts = (_submissions(ctx), _queries(ctx), _commands(ctx), _streams(ctx))
+    return (Router("/intents", route_handlers=parts, tags=["intents"]),)
 
 
 def as_json(ctx: Context, row: IntentRow) -> dict[str, Any]:
@@ -88,9 +89,6 @@ def _respond(receipt: Receipt) -> Response[dict[str, Any]]:
 
 def _submissions(ctx: Context) -> type[Controller]:
     class Submissions(Controller):
-        path = "/intents"
-        tags = ("intents",)
-
         @post("/submit", status_code=202)
         async def submit(self, request: AnyRequest) -> Response[dict[str, Any]]:
             """Submit one intent. 202 queued, 200 the same again, 409 duplicate, 422 not valid."""
@@ -138,9 +136,6 @@ def _submissions(ctx: Context) -> type[Controller]:
 
 def _queries(ctx: Context) -> type[Controller]:
     class Queries(Controller):
-        path = "/intents"
-        tags = ("intents",)
-
         @get("/")
         async def listing(
             self,
@@ -210,9 +205,6 @@ def _queries(ctx: Context) -> type[Controller]:
 
 def _commands(ctx: Context) -> type[Controller]:
     class Commands(Controller):
-        path = "/intents"
-        tags = ("intents",)
-
         @patch("/{intent_id:str}/priority")
         async def reprioritize(
             self, intent_id: FromPath[str], data: JSONBody[PriorityChange], request: AnyRequest
@@ -241,9 +233,6 @@ def _commands(ctx: Context) -> type[Controller]:
 
 def _streams(ctx: Context) -> type[Controller]:
     class Streams(Controller):
-        path = "/intents"
-        tags = ("intents",)
-
         @get("/{intent_id:str}/subscribe")
         async def one(self, intent_id: FromPath[str], request: AnyRequest) -> ServerSentEvent:
             """The intent's events as they happen (SSE), from its first; ends when it ends."""

@@ -1,0 +1,272 @@
+"""The intent-queue over the log's twin: every message answered, shown, and closed."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from domain.delivery_events import DeploymentHealthy
+from domain.governance_events import DecisionMade
+from domain.intent import IntentCompleted, IntentFailed
+from projections.intents import INTENTS, OPEN_RAW, REFUSALS
+from services.intent_queue.service import create
+from tests.support.context import T0, World, running
+
+GOOD: dict[str, Any] = {
+    "service_name": "revenue-analytics",
+    "purpose": "Track revenues by source and month",
+}
+TICKETS = {"service_name": "ticket-desk", "purpose": "Answer support tickets in their order"}
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with running(create, tmp_path) as opened:
+        yield opened
+
+
+def decision(intent_id: str, outcome: str) -> DecisionMade:
+    return DecisionMade.model_validate(
+        {
+            "intent_id": intent_id,
+            "at": T0,
+            "decision_id": "d",
+            "decision": outcome,
+            "policy_applied": "block_misaligned",
+            "conditions": (),
+            "inputs": {},
+            "mode": "autonomous",
+            "bundle_digest": "b",
+            "reasoning": "alignment 0.40 is below 0.70",
+            "next_action": "notify_user",
+        }
+    )
+
+
+async def submit(world: World, body: dict[str, Any], *, expect: int = 202) -> dict[str, Any]:
+    answer = await world.call("POST", "/intents/submit", json=body, token="ann", expect=expect)
+    assert isinstance(answer, dict)
+    return answer
+
+
+async def test_a_submitted_intent_is_queued_and_shown(world: World) -> None:
+    answer = await submit(world, GOOD)
+    assert answer["status"] == "queued"
+    assert answer["queue_position"] == 1
+    shown = await world.call("GET", f"/intents/{answer['intent_id']}")
+    assert shown["service_name"] == "revenue-analytics"
+    assert shown["submitted_by"] == "ann"
+    assert shown["authenticated"] is True
+    assert [phase["phase"] for phase in shown["lifecycle"]] == ["queued"]
+
+
+async def test_a_message_on_nats_becomes_an_intent(world: World) -> None:
+    await world.log.publish("intents.submit", json.dumps(GOOD).encode())
+    await world.until(lambda: world.ctx.views.count(INTENTS) == 1)
+    listed = await world.call("GET", "/intents")
+    assert listed["total"] == 1
+    assert listed["items"][0]["source"] == "nats"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", "malformed"),
+        (b'{"service_name": 5}', "invalid"),
+        (b" " * 300_000, "too_large"),
+    ],
+)
+async def test_a_bad_message_on_nats_becomes_a_refusal(
+    world: World, body: bytes, code: str
+) -> None:
+    position = await world.log.publish("intents.submit", body)
+    await world.until(lambda: world.ctx.views.count(REFUSALS) == 1)
+    (refusal,) = world.ctx.views.all(REFUSALS)
+    assert (refusal.code, refusal.raw_position) == (code, position)
+    assert world.ctx.views.count(OPEN_RAW) == 0
+
+
+async def test_the_same_id_twice_is_one_intent_with_the_same_answer(world: World) -> None:
+    body = {**GOOD, "intent_id": str(uuid4())}
+    first = await submit(world, body)
+    second = await submit(world, body, expect=200)
+    assert second["intent_id"] == first["intent_id"]
+    other = {**body, "purpose": "Something else entirely"}
+    assert (await submit(world, other, expect=409))["code"] == "id_in_use"
+
+
+async def test_a_duplicate_is_refused_until_the_first_has_ended(world: World) -> None:
+    first = await submit(world, GOOD)
+    again = await submit(world, GOOD, expect=409)
+    assert (again["code"], again["existing"]) == ("duplicate", first["intent_id"])
+    await world.call("DELETE", f"/intents/{first['intent_id']}", token="ann")
+    assert (await submit(world, GOOD))["status"] == "queued"
+
+
+async def test_a_refused_field_is_named_as_a_problem(world: World) -> None:
+    answer = await submit(world, {**GOOD, "target_tier": 9}, expect=422)
+    assert answer["field"] == "target_tier"
+    assert "less than or equal to 3" in answer["detail"]
+
+
+async def test_many_messages_at_once_are_each_answered_once(world: World) -> None:
+    names = [chr(97 + n // 26) + chr(97 + n % 26) for n in range(60)]
+    for name in names:
+        body = {"service_name": f"svc-{name * 3}", "purpose": f"{name} " * 12}
+        await world.log.publish("intents.submit", json.dumps(body).encode())
+    await world.until(lambda: world.ctx.views.count(INTENTS) == len(names))
+    assert world.ctx.views.count(REFUSALS) == 0
+    queue = await world.call("GET", "/intents/queue?limit=500")
+    assert [item["queue_position"] for item in queue["items"]] == list(range(1, len(names) + 1))
+
+
+async def test_the_queue_is_ordered_by_priority_then_age(world: World) -> None:
+    low = await submit(world, {**GOOD, "priority": "low"})
+    high = await submit(world, {**TICKETS, "priority": "high"})
+    queue = await world.call("GET", "/intents/queue")
+    assert [item["intent_id"] for item in queue["items"]] == [high["intent_id"], low["intent_id"]]
+    path = f"/intents/{low['intent_id']}/priority"
+    await world.call("PATCH", path, json={"priority": "critical"}, token="ann")
+    queue = await world.call("GET", "/intents/queue")
+    assert queue["items"][0]["intent_id"] == low["intent_id"]
+
+
+async def test_a_blocked_intent_is_closed_and_can_be_seen_why(world: World) -> None:
+    intent_id = (await submit(world, GOOD))["intent_id"]
+    await world.append(decision(intent_id, "blocked"), correlation_id=intent_id)
+    await world.until(lambda: world.ctx.views.count(INTENTS, status="blocked") == 1)
+    events = [r.event for r in await world.log.read(f"events.intent.{intent_id}")]
+    assert isinstance(events[-1], IntentFailed)
+    assert events[-1].reason == "alignment 0.40 is below 0.70"
+    timeline = await world.call("GET", f"/intents/{intent_id}/timeline")
+    assert [item["type"] for item in timeline["items"]] == [
+        "IntentQueued",
+        "DecisionMade",
+        "IntentFailed",
+    ]
+    positions = [item["position"] for item in timeline["items"]]
+    assert positions == sorted(positions)
+
+
+async def test_a_healthy_deployment_completes_its_intent(world: World) -> None:
+    intent_id = (await submit(world, GOOD))["intent_id"]
+    healthy = DeploymentHealthy(
+        at=T0,
+        service_name="revenue-analytics",
+        version="1.0.0",
+        intent_id=intent_id,
+        url="http://127.0.0.1:8300",
+        checks=("health",),
+        duration_s=1.0,
+    )
+    await world.append(healthy, correlation_id=intent_id)
+    await world.until(lambda: world.ctx.views.count(INTENTS, status="completed") == 1)
+    events = [r.event for r in await world.log.read(f"events.intent.{intent_id}")]
+    assert isinstance(events[-1], IntentCompleted)
+    shown = await world.call("GET", f"/intents/{intent_id}")
+    assert shown["deployment_url"] == "http://127.0.0.1:8300"
+    assert shown["version"] == "1.0.0"
+
+
+async def test_a_cancelled_intent_stays_cancelled_and_can_be_retried(world: World) -> None:
+    intent_id = (await submit(world, GOOD))["intent_id"]
+    await world.call("DELETE", f"/intents/{intent_id}?reason=no+need", token="ann")
+    await world.append(decision(intent_id, "blocked"), correlation_id=intent_id)
+    shown = await world.call("GET", f"/intents/{intent_id}")
+    assert (shown["status"], shown["outcome"]) == ("cancelled", "cancelled: no need")
+    again = await world.call("POST", f"/intents/{intent_id}/retry", token="ann")
+    assert again["status"] == "queued"
+    shown = await world.call("GET", f"/intents/{intent_id}")
+    assert shown["attempt"] == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/intents/submit"),
+        ("POST", "/intents/batch"),
+        ("PATCH", "/intents/x/priority"),
+        ("DELETE", "/intents/x"),
+        ("POST", "/intents/x/retry"),
+    ],
+)
+async def test_every_write_needs_a_known_token(world: World, method: str, path: str) -> None:
+    answer = await world.call(method, path, json={}, expect=401)
+    assert answer["status"] == 401
+    await world.call(method, path, json={}, token="stranger", expect=401)
+
+
+async def test_a_batch_answers_each_intent_on_its_own(world: World) -> None:
+    body = {"intents": [GOOD, {"service_name": "x"}, TICKETS]}
+    answer = await world.call("POST", "/intents/batch", json=body, token="ann")
+    assert [result["status_code"] for result in answer["results"]] == [202, 422, 202]
+
+
+async def test_duplicate_check_records_nothing(world: World) -> None:
+    first = await submit(world, GOOD)
+    before = await world.log.last_position()
+    answer = await world.call("POST", "/intents/duplicate-check", json=GOOD)
+    assert (answer["duplicate"], answer["existing"]) == (True, first["intent_id"])
+    assert not (await world.call("POST", "/intents/duplicate-check", json=TICKETS))["duplicate"]
+    assert await world.log.last_position() == before
+
+
+async def test_unknown_filters_ids_and_cursors_are_named(world: World) -> None:
+    assert (await world.call("GET", "/intents/unknown", expect=404))["status"] == 404
+    assert "status" in (await world.call("GET", "/intents?status=odd", expect=422))["detail"]
+    assert "cursor" in (await world.call("GET", "/intents?cursor=odd", expect=422))["detail"]
+    assert "limit" in (await world.call("GET", "/intents?limit=0", expect=422))["detail"]
+
+
+async def test_pages_join_to_the_whole_list(world: World) -> None:
+    for name in ("aaa", "bbb", "ccc", "ddd", "eee"):
+        await submit(world, {"service_name": f"{name}-{name}", "purpose": f"{name} {name} {name}"})
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = await world.call("GET", f"/intents?limit=2&cursor={cursor}")
+        seen += [item["service_name"] for item in page["items"]]
+        cursor = page["cursor"]
+        if not cursor:
+            break
+    assert seen == ["eee-eee", "ddd-ddd", "ccc-ccc", "bbb-bbb", "aaa-aaa"]
+
+
+async def test_a_submitter_is_told_where_the_message_is_when_nobody_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.intent_queue.receipt._WAIT_S", 0.05)
+    async with running(create, tmp_path, lead=False) as world:
+        answer = await submit(world, GOOD)
+        assert answer["position"] == await world.log.last_position()
+        assert "nobody has answered" in answer["note"]
+
+
+async def test_a_new_leader_answers_what_the_old_one_left(tmp_path: Path) -> None:
+    async with running(create, tmp_path / "a", lead=False) as old:
+        await old.log.publish("intents.submit", json.dumps(GOOD).encode())
+        async with running(create, tmp_path / "b", log=old.log) as new:
+            await new.until(lambda: new.ctx.views.count(INTENTS) == 1)
+        await old.seen()
+        assert old.ctx.views.count(INTENTS) == 1
+
+
+async def test_the_subscription_ends_with_the_intent(world: World) -> None:
+    intent_id = (await submit(world, GOOD))["intent_id"]
+    lines: list[str] = []
+
+    async def listen() -> None:
+        answer = await world.client.get(f"/intents/{intent_id}/subscribe")
+        lines.extend(answer.text.splitlines())
+
+    listening = asyncio.create_task(listen())
+    await world.call("DELETE", f"/intents/{intent_id}", token="ann")
+    await asyncio.wait_for(listening, 10)
+    assert [line for line in lines if line.startswith("event:")] == [
+        "event: IntentQueued",
+        "event: IntentCancelled",
+    ]
