@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -75,9 +76,9 @@ class Group:
         plan: Plan,
         release: Release,
         sockets: Sequence[socket.socket],
-        forker: Forker,
-        journal: Journal,
         *,
+        forker: Forker | None = None,
+        journal: Journal | None = None,
         changed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.plan = plan
@@ -101,6 +102,12 @@ class Group:
         self.held = False
         self.error = ""  # why it is not as it should be, in one line
         self._news = asyncio.Event()
+
+    def use(self, forker: Forker) -> None:
+        self._forker = forker
+
+    def record_in(self, journal: Journal) -> None:
+        self._journal = journal
 
     async def start(self) -> None:
         """Start every instance; the first seat is the one that leads first."""
@@ -145,13 +152,20 @@ class Group:
             order = sorted(self.members.values(), key=lambda m: (m.leads, -m.seat))
             for member in order:
                 if not await self._renew(member):
-                    self.release = before
                     self.error = f"version {release.version} does not become ready; kept the rest"
+                    self._note(self.error)
+                    self.release = before
+                    await self._abandon(release)
                     return False
             self.error = ""
             return True
         finally:
             self._rolling = False
+
+    def runs(self, version: str) -> bool:
+        """Whether this version is what all living instances run and what new ones will."""
+        living = [m for m in self.members.values() if m.state != "dead"]
+        return self.release.version == version and all(m.spec.version == version for m in living)
 
     async def wait_ready(self, *, bound_s: float) -> bool:
         """Wait until all instances are ready and one leads."""
@@ -181,6 +195,7 @@ class Group:
 
     async def _launch(self, seat: int, *, first: bool = False) -> None:
         spec = self._spec(seat, first=first)
+        assert self._forker is not None
         member = Member(spec)
         self.members[seat] = member
         ours, theirs = socket.socketpair()
@@ -203,7 +218,7 @@ class Group:
             member.signal(signal.SIGKILL)
         self._record(
             InstanceStarted(
-                at=self._journal.now(),
+                at=self._now(),
                 service=spec.service,
                 instance=spec.instance,
                 port=self.plan.ports[seat],
@@ -233,11 +248,11 @@ class Group:
         )
 
     def _heard(self, member: Member, message: Message) -> None:
-        member.beat_at = time.monotonic()
+        now = time.monotonic()
+        if "beat" in message:
+            member.heard(message["beat"], now)
+            return
         match message:
-            case {"beat": beat}:
-                member.beat = beat
-                return
             case {"warning": text}:
                 self._note(f"{member.spec.instance} {message.get('level', 'warning')}: {text}")
                 return
@@ -258,7 +273,7 @@ class Group:
         member.ready_at = time.monotonic()
         self._record(
             InstanceReady(
-                at=self._journal.now(),
+                at=self._now(),
                 service=self.plan.service,
                 instance=member.spec.instance,
                 startup_s=startup_s,
@@ -291,7 +306,7 @@ class Group:
                 self._hold(True)
         self._record(
             InstancePromoted(
-                at=self._journal.now(),
+                at=self._now(),
                 service=self.plan.service,
                 instance=member.spec.instance,
                 epoch=member.epoch,
@@ -305,7 +320,7 @@ class Group:
         if epoch:
             self._record(
                 LeadershipReleased(
-                    at=self._journal.now(),
+                    at=self._now(),
                     service=self.plan.service,
                     instance=member.spec.instance,
                     epoch=epoch,
@@ -348,7 +363,7 @@ class Group:
         reason = member.planned or member.killed or _told(status)
         self._record(
             InstanceDied(
-                at=self._journal.now(),
+                at=self._now(),
                 service=self.plan.service,
                 instance=member.spec.instance,
                 reason=reason,
@@ -388,6 +403,13 @@ class Group:
                     await self._news.wait()
         except TimeoutError:
             return False
+
+    async def _abandon(self, release: Release) -> None:
+        """End what already runs a release that failed; the seats come back with the one before."""
+        for member in list(self.members.values()):
+            if member.spec.version == release.version:
+                self._backoff[member.seat].failures = 0
+                await self._end(member, "new version failed")
 
     async def _end(self, member: Member, reason: str) -> None:
         """Stop one instance in order, by force after ``STOP_S``."""
@@ -473,8 +495,12 @@ class Group:
                 member.slots = wanted[member.seat]
                 member.send(slots=sorted(member.slots))
 
+    def _now(self) -> datetime:
+        return datetime.now(UTC)
+
     def _record(self, event: Event) -> None:
-        self._journal.add(event)
+        if self._journal is not None:
+            self._journal.add(event)
 
     def _note(self, text: str) -> None:
         _log.info("group", service=self.plan.service, note=text)

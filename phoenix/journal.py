@@ -7,13 +7,12 @@ Delivery    in order, retried for as long as the log is away; at most ``WAITING_
 import asyncio
 import uuid
 from collections import deque
-from datetime import datetime
 
 import structlog
 
 from domain.errors import PhoenixError, TransientError
 from domain.event import Event
-from infra.ports import Clock, EventLog, Meta, Write
+from infra.ports import EventLog, Meta, Write
 
 WAITING_MAX = 10_000
 _BATCH = 100
@@ -25,18 +24,14 @@ _log = structlog.get_logger(__name__)
 class Journal:
     """Appends what it is given in the background."""
 
-    def __init__(self, log: EventLog, clock: Clock, *, actor: str) -> None:
+    def __init__(self, log: EventLog, *, actor: str) -> None:
         self._log = log
-        self._clock = clock
         self._actor = actor
         self._waiting: deque[tuple[Event, str]] = deque(maxlen=WAITING_MAX)
         self._more = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self.dropped = 0
-
-    def now(self) -> datetime:
-        return self._clock.now()
 
     def add(self, event: Event) -> None:
         if len(self._waiting) == WAITING_MAX:

@@ -26,6 +26,7 @@ class Member:
     beat: dict[str, Any] = field(default_factory=dict)
     planned: str = ""  # why we stopped it; "" if we did not
     killed: str = ""  # why we killed it
+    requests_per_s: float = 0.0
 
     @property
     def seat(self) -> int:
@@ -43,6 +44,14 @@ class Member:
     def serving(self) -> bool:
         """Whether it can take connections."""
         return self.state in ("up", "ready")
+
+    def heard(self, beat: dict[str, Any], now: float) -> None:
+        """Take a heartbeat's figures; ``beat_at`` is still that of the one before."""
+        passed_s = now - self.beat_at
+        if passed_s > 0.1:
+            more = beat.get("requests", 0) - self.beat.get("requests", 0)
+            self.requests_per_s = max(0, more) / passed_s
+        self.beat, self.beat_at = beat, now
 
     def send(self, **message: object) -> None:
         if self.channel is not None:

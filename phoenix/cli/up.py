@@ -1,0 +1,162 @@
+"""``phoenix up``, ``down``, ``status`` and ``switchover``: the system on this host."""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group as Lines
+from rich.live import Live
+from rich.text import Text
+
+from infra.settings import BASE_PORTS, Settings, load
+from phoenix import remote
+from phoenix import status as views
+from phoenix.cli.output import AsJson, out, show
+from phoenix.launcher import Launcher, Note, Options
+
+DOWN_BOUND_S = 40.0
+_NOTES_SHOWN = 8
+_REFRESH_S = 0.5
+
+
+def up(
+    services: Annotated[str, typer.Option(help="Only these services, separated by commas.")] = "",
+    instances: Annotated[int, typer.Option(min=1, max=9, help="Instances of each service.")] = 3,
+    port_shift: Annotated[
+        int | None, typer.Option(min=0, help="Move every port by this number.")
+    ] = None,
+    no_tty: Annotated[bool, typer.Option("--no-tty", help="Plain lines, no live table.")] = False,
+) -> None:
+    """Start the system and keep it running until Ctrl-C."""
+    settings = load(port_shift=port_shift)
+    names = _names(services)
+    options = Options(
+        services={name: (name, settings.port(name)) for name in names if name in BASE_PORTS},
+        instances=instances,
+        only=frozenset(names) if services else None,
+    )
+    raise typer.Exit(run_launcher(settings, options, plain=no_tty or not sys.stdout.isatty()))
+
+
+def down(as_json: AsJson = False) -> None:
+    """Stop the running system in order and wait until nothing of it is left."""
+    settings = load()
+    pid = remote.running(settings.data_dir)
+    remote.ask(settings.data_dir, {"command": "stop"})
+    deadline = time.monotonic() + DOWN_BOUND_S
+    while remote.alive(pid):
+        if time.monotonic() > deadline:
+            raise remote.Refused(f"the launcher (pid {pid}) has not ended in {DOWN_BOUND_S:g} s")
+        time.sleep(0.05)
+    show({"stopped": pid}, as_json=as_json, human=lambda: out.print(f"stopped (pid {pid})"))
+
+
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show every instance: role, epoch, capacity, health, restarts, last failover."""
+    settings = load()
+    state = remote.ask(settings.data_dir, {"command": "status"})
+    if not watch:
+        show(state, as_json=as_json, human=lambda: out.print(_screen(state)))
+        return
+    if as_json:
+        _stream(settings.data_dir)
+        return
+    with Live(_screen(state), console=out, refresh_per_second=4, screen=out.is_terminal) as live:
+        while True:
+            time.sleep(_REFRESH_S)
+            live.update(_screen(remote.ask(settings.data_dir, {"command": "status"})))
+
+
+def switchover(service: str, as_json: AsJson = False) -> None:
+    """Move the leadership of SERVICE to a standby, in order; also lifts a stop on promotions."""
+    settings = load()
+    done = remote.ask(settings.data_dir, {"command": "switchover", "service": service})
+    line = f"{service}: {done['from'] or 'nobody'} -> {done['to']}, epoch {done['epoch']}"
+    show(done, as_json=as_json, human=lambda: out.print(line))
+
+
+def run_launcher(settings: Settings, options: Options, *, plain: bool) -> int:
+    """Run a launcher in this process and show it; return its exit status."""
+    return asyncio.run(_run(settings, options, plain=plain))
+
+
+async def _run(settings: Settings, options: Options, *, plain: bool) -> int:
+    launcher = Launcher(settings, options)
+    shown = _lines(launcher) if plain else _live(launcher)
+    screen = asyncio.create_task(shown)
+    try:
+        return await launcher.run()
+    finally:
+        screen.cancel()
+        await asyncio.gather(screen, return_exceptions=True)
+        launcher.changed = lambda _: None
+        if launcher.ready_s is not None:
+            _line("stopped")
+
+
+async def _lines(launcher: Launcher) -> None:
+    launcher.changed = lambda note: _line(_told(note))
+    await launcher.ready()
+    if launcher.ready_s is not None:
+        for line in _welcome(launcher):
+            _line(line)
+
+
+async def _live(launcher: Launcher) -> None:
+    with Live(console=out, auto_refresh=False, transient=True) as live:
+        while True:
+            state = launcher.status()
+            notes = [
+                Text(_told(note), style="dim") for note in list(launcher.notes)[-_NOTES_SHOWN:]
+            ]
+            head = [Text(line) for line in _welcome(launcher)] if launcher.ready_s else []
+            live.update(Lines(_screen(state), Text(""), *head, *notes), refresh=True)
+            await asyncio.sleep(_REFRESH_S)
+
+
+def _welcome(launcher: Launcher) -> list[str]:
+    count = sum(len(group.members) for group in launcher.groups.values())
+    lines = [f"{count} instances healthy after {launcher.ready_s:.1f} s"]
+    if "approval-dashboard" in launcher.groups:
+        port = launcher.groups["approval-dashboard"].plan.ports[0]
+        url = f"http://127.0.0.1:{port}/sign-in?token={launcher.admin_token}"
+        lines.append(f"dashboard: {url}")
+    lines.append("Ctrl-C stops everything")
+    return lines
+
+
+def _screen(state: dict[str, Any]) -> Lines:
+    troubles = [Text(f"! {name}: {why}", style="red") for name, why in state["troubles"].items()]
+    nats = state["nats"]
+    head = f"NATS {nats['url']}, restarts {nats['restarts']}; launcher pid {state['pid']}"
+    return Lines(Text(head, style="dim"), views.table(state["services"]), *troubles)
+
+
+def _stream(data_dir: Path) -> None:
+    import json
+
+    while True:
+        sys.stdout.write(json.dumps(remote.ask(data_dir, {"command": "status"})) + "\n")
+        sys.stdout.flush()
+        time.sleep(_REFRESH_S)
+
+
+def _names(given: str) -> list[str]:
+    if not given:
+        return list(BASE_PORTS)
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _told(note: Note) -> str:
+    return f"{note.at:8.2f} s  {note.service}: {note.text}"
+
+
+def _line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,486 @@
+"""The launcher: everything that ``phoenix up`` and ``phoenix-launcher`` keep running on one host.
+
+Order       check everything that can refuse (lock, ports, rights, settings), then start: server,
+            stream and buckets, administrator, groups, what was deployed before, control socket.
+Owns        the listening sockets, the fork server, the embedded nats-server. It adopts nothing
+            that it did not start; when it ends, however, nothing that it started stays behind.
+"""
+
+import asyncio
+import fcntl
+import os
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+import psutil
+import structlog
+
+from domain.delivery_events import DeploymentStarted
+from domain.errors import ConflictError, PhoenixError, TransientError
+from infra.clock import SystemClock
+from infra.nats import setup
+from infra.nats.connection import Connection, open_connection
+from infra.nats.embedded import EmbeddedServer
+from infra.nats.kv import CasBucket
+from infra.nats.log import JetStreamLog
+from infra.nats.objects import JetStreamObjects
+from infra.nats.users import KvUsers
+from infra.settings import PORT_STEP, Settings
+from infra.views import SqliteViews
+from phoenix import logs, remote, sockets, status
+from phoenix.deployments import Deployments
+from phoenix.elector import encode
+from phoenix.forker import Forker
+from phoenix.group import Group, Plan, Release
+from phoenix.journal import Journal
+from projections.desired import DESIRED
+
+NOTES_KEPT = 200
+STOP_BOUND_S = 20.0
+CONTROL_PORT_MAX = 65_535
+
+_log = structlog.get_logger(__name__)
+
+
+class CannotStart(PhoenixError):
+    """One line that says what stands in the way; nothing was started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What to run. ``services``: name -> (entry point or ``module:function``, base port)."""
+
+    services: Mapping[str, tuple[str, int]]
+    instances: int = 3
+    capacity: int = 2
+    deployed: bool = True  # also what the log says is deployed
+    only: frozenset[str] | None = None  # if given, deployed services are limited to these
+    base_of: Mapping[str, int] = field(default_factory=dict)  # bases that replace the log's
+    lock: str = "launcher"
+    own_server: bool = True
+
+
+@dataclass(slots=True)
+class Note:
+    at: float
+    service: str
+    text: str
+
+
+@dataclass(slots=True)
+class Launcher:
+    """``run`` returns the exit status; ``stop`` makes it end in order."""
+
+    settings: Settings
+    options: Options
+    changed: Callable[[Note], None] = lambda _: None
+    groups: dict[str, Group] = field(default_factory=dict)
+    notes: deque[Note] = field(default_factory=lambda: deque(maxlen=NOTES_KEPT))
+    troubles: dict[str, str] = field(default_factory=dict)
+    started_at: float = field(default_factory=time.monotonic)
+    admin_token: str = ""
+    ready_s: float | None = None
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _ready: asyncio.Event = field(default_factory=asyncio.Event)
+    _locked: IO[str] | None = None
+    _server: EmbeddedServer | None = None
+    _forker: Forker | None = None
+    _journal: Journal | None = None
+    _nc: Connection | None = None
+    _log: JetStreamLog | None = None
+    _views: SqliteViews | None = None
+    _control: asyncio.Server | None = None
+    _tasks: list["asyncio.Task[Any]"] = field(default_factory=list)
+    _failed: str = ""
+
+    async def run(self) -> int:
+        """Start, run until told to stop, stop in order. 0 after an ordered stop.
+
+        Raises:
+            CannotStart, sockets.PortBusy, infra.nats.embedded.ServerError, TransientError:
+                what stands in the way of a start; whatever had been started is stopped again.
+        """
+        self._take_signals()
+        try:
+            bound = self._check()
+            await self._until_stopped(bound)
+        finally:
+            await self._end()
+        if self._failed:
+            raise CannotStart(self._failed)
+        return 0
+
+    async def _until_stopped(self, bound: Mapping[str, list[socket.socket]]) -> None:
+        starting = asyncio.create_task(self._start(bound))
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await stop
+        finally:
+            for task in (starting, stop):
+                task.cancel()
+            await asyncio.gather(starting, stop, return_exceptions=True)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def ready(self) -> None:
+        """Wait until every group is whole for the first time (or the launcher stops)."""
+        await self._ready.wait()
+
+    def status(self) -> dict[str, Any]:
+        """What ``phoenix status --json`` prints."""
+        server = self._server
+        return {
+            "pid": os.getpid(),
+            "data_dir": str(self.settings.data_dir.absolute()),
+            "uptime_s": round(time.monotonic() - self.started_at, 1),
+            "ready_s": self.ready_s,
+            "nats": {
+                "url": server.url if server else self.settings.nats_url or "",
+                "pid": server.pid if server else 0,
+                "restarts": server.restarts if server else 0,
+            },
+            "zygote": {
+                "pid": self._forker.pid if self._forker else 0,
+                "restarts": self._forker.restarts if self._forker else 0,
+            },
+            "services": [status.of_group(group) for group in self.groups.values()],
+            "troubles": dict(self.troubles),
+        }
+
+    def find(self, service: str) -> Group | None:
+        return self.groups.get(service)
+
+    async def add(self, service: str, base: int, release: Release) -> Group:
+        """Bind a deployed service's ports and start its group.
+
+        Raises:
+            sockets.PortBusy: one of the ports is in use.
+        """
+        given = self.options.base_of.get(service)
+        ports = self._ports(given or base + self.settings.port_shift)
+        bound = sockets.bind({service: ports})
+        group = self._group(service, ports, release, bound[service])
+        await group.start()
+        self.troubles.pop(service, None)
+        return group
+
+    async def remove(self, service: str, reason: str) -> None:
+        group = self.groups.pop(service, None)
+        self.troubles.pop(service, None)
+        if group is not None:
+            await group.stop(reason)
+            await group.settled()
+            group.close()
+
+    def builtin(self, service: str) -> Release | None:
+        given = self.options.services.get(service)
+        return Release(reference=given[0], version=_own_version()) if given else None
+
+    def trouble(self, service: str, reason: str) -> None:
+        if self.troubles.get(service) != reason:
+            self.troubles[service] = reason
+            self._note(service, reason)
+
+    def _check(self) -> dict[str, list[socket.socket]]:
+        """Everything that can refuse a start, before anything is started."""
+        self._lock()
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        ports = {service: self._ports(base) for service, (_, base) in self.options.services.items()}
+        bound = sockets.bind(ports)
+        try:
+            if self._wants_server():
+                self._server = EmbeddedServer(
+                    self.settings.data_dir, self.settings.nats_port, on_restart=self._server_back
+                )
+                self._server.check()
+        except BaseException:
+            for listeners in bound.values():
+                sockets.close(listeners)
+            raise
+        logs.to_file(self.settings.data_dir / "logs" / f"{self.options.lock}.log")
+        return bound
+
+    def _ports(self, base: int) -> tuple[int, ...]:
+        ports = sockets.slot_ports(base, self.options.instances, PORT_STEP)
+        if ports[-1] > CONTROL_PORT_MAX:
+            raise CannotStart(f"port {ports[-1]} does not exist: choose a smaller --port-shift")
+        return ports
+
+    def _wants_server(self) -> bool:
+        if self.settings.nats_url:
+            return False
+        return self.options.own_server or not _answers(self.settings.nats_port)
+
+    def _lock(self) -> None:
+        path = self.settings.data_dir / f"{self.options.lock}.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = open(path, "a+")  # noqa: SIM115 - held until the end
+        except OSError as error:
+            raise CannotStart(f"cannot write to {path.parent}: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            who = file.read().strip()
+            file.close()
+            raise CannotStart(
+                f"{path.parent} is in use by another launcher (pid {who or 'unknown'}): "
+                "stop it with `phoenix down`, or set PHOENIX_DATA_DIR"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._locked = file
+
+    async def _start(self, bound: Mapping[str, list[socket.socket]]) -> None:
+        for service, listeners in bound.items():
+            release = self.builtin(service)
+            assert release is not None
+            ports = tuple(listener.getsockname()[1] for listener in listeners)
+            self._group(service, ports, release, listeners)
+        self._forker = Forker(self._environment())
+        for group in self.groups.values():
+            group.use(self._forker)
+        self._forker.start()
+        if self._server is not None:
+            await self._server.start()
+        await self._connect()
+        await asyncio.gather(*(group.start() for group in self.groups.values()))
+        self._task(self._first_ready())
+        if self._server is not None:
+            self._task(self._server_lost(self._server))
+        if self.options.deployed:
+            self._follow_deployments()
+        if self.options.lock == "launcher":
+            self._control = await remote.serve(self.settings.data_dir, self._answer)
+
+    async def _connect(self) -> None:
+        owner = await open_connection(self.settings, "owner")
+        try:
+            await setup.ensure(owner, self.settings.replicas)
+        finally:
+            await owner.close()
+        clock = SystemClock()
+        self._nc = nc = await open_connection(self.settings, "service")
+        self._log = JetStreamLog(nc)
+        users = KvUsers(CasBucket(nc, setup.USERS), clock)
+        self.admin_token = (await users.ensure_admin(self.settings.data_dir)).read_text().strip()
+        self._journal = Journal(self._log, actor=f"launcher@{socket.gethostname()}")
+        for group in self.groups.values():
+            group.record_in(self._journal)
+        self._task(self._journal.run())
+        await self._release_dead(CasBucket(nc, setup.LEASES))
+
+    async def _release_dead(self, leases: CasBucket) -> None:
+        """Give up leases of processes of this host that have died with an earlier launcher."""
+        for key in await leases.keys():
+            if key.startswith("presence."):
+                continue
+            entry = await leases.get(key)
+            if entry is None:
+                continue
+            value = orjson.loads(entry[0])
+            pid = int(value.get("pid", 0))
+            if value.get("host") != socket.gethostname() or not pid or _is_instance(pid):
+                continue
+            with suppress(ConflictError, TransientError):
+                await leases.update(key, encode("", int(value["epoch"])), entry[1])
+
+    def _environment(self) -> dict[str, str]:
+        """Settings given on the command line, for the instances."""
+        given = {
+            "PHOENIX_DATA_DIR": str(self.settings.data_dir.absolute()),
+            "PHOENIX_PORT_SHIFT": str(self.settings.port_shift),
+            "OPENBLAS_NUM_THREADS": "1",  # the fork server must not have threads
+            "OMP_NUM_THREADS": "1",
+        }
+        if self.settings.nats_url:
+            given["PHOENIX_NATS_URL"] = self.settings.nats_url
+        return given
+
+    def _group(
+        self, service: str, ports: tuple[int, ...], release: Release, listeners: Any
+    ) -> Group:
+        plan = Plan(
+            service=service,
+            ports=ports,
+            capacity=self.options.capacity,
+            heartbeat_s=self.settings.heartbeat_s,
+            failovers_per_hour=self.settings.max_failovers_per_hour,
+        )
+        group = Group(plan, release, listeners, changed=lambda text: self._note(service, text))
+        if self._forker is not None:
+            group.use(self._forker)
+        if self._journal is not None:
+            group.record_in(self._journal)
+        self.groups[service] = group
+        return group
+
+    def _follow_deployments(self) -> None:
+        assert self._log is not None
+        assert self._nc is not None
+        folder = self.settings.data_dir / "views" / self.options.lock
+        self._views = SqliteViews(folder, [DESIRED])
+        objects = JetStreamObjects(self._nc)
+
+        async def install(started: DeploymentStarted) -> Path:
+            from infra import artifacts, signing
+
+            target = (
+                self.settings.data_dir.absolute()
+                / "artifacts"
+                / started.service_name
+                / f"{started.version}-{started.artifact_digest[:12]}"
+            )
+            public_key = signing.ensure_keys(self.settings.data_dir).public
+            return await artifacts.install(objects, started, target, public_key)
+
+        wanted = self.options.only
+        deployments = Deployments(
+            self._views,
+            self,
+            install,
+            wanted=lambda name: wanted is None or name in wanted,
+        )
+        self._task(self._views.follow(self._log))
+        self._task(deployments.run())
+
+    async def _first_ready(self) -> None:
+        for group in list(self.groups.values()):
+            while not await group.wait_ready(bound_s=60):
+                self._note(group.plan.service, "is not whole yet")
+        self.ready_s = round(time.monotonic() - self.started_at, 2)
+        self._ready.set()
+
+    async def _server_lost(self, server: EmbeddedServer) -> None:
+        await server.failed.wait()
+        self._failed = "nats-server keeps dying; its log is in " + str(
+            self.settings.data_dir / "nats" / "server.log"
+        )
+        self._stop.set()
+
+    def _server_back(self, pid: int) -> None:
+        self._note("nats-server", f"was started again, pid {pid}")
+
+    async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        match request:
+            case {"command": "status"}:
+                return self.status()
+            case {"command": "switchover", "service": service}:
+                return await self._switchover(service)
+            case {"command": "stop"}:
+                self._stop.set()
+                return {"stopping": os.getpid()}
+        raise remote.Refused("unknown command")
+
+    async def _switchover(self, service: str) -> dict[str, Any]:
+        group = self.groups.get(service)
+        if group is None:
+            raise remote.Refused(f"no service {service!r} runs here: {', '.join(self.groups)}")
+        before = group.leader.spec.instance if group.leader else ""
+        if not await group.switchover():
+            raise remote.Refused(f"{service} has no standby that is ready")
+        whole = await group.wait_ready(bound_s=15)
+        after = group.leader
+        return {
+            "service": service,
+            "from": before,
+            "to": after.spec.instance if after else "",
+            "epoch": after.epoch if after else 0,
+            "whole": whole,
+        }
+
+    async def _end(self) -> None:
+        """Stop everything in order; each step is bounded."""
+        if self._control is not None:
+            self._control.close()
+            remote.forget(self.settings.data_dir)
+        self._cancel("deployments")
+        groups = list(self.groups.values())
+        await asyncio.gather(*(group.stop() for group in groups), return_exceptions=True)
+        await asyncio.gather(*(group.settled() for group in groups))
+        for group in groups:
+            group.close()
+        if self._journal is not None:
+            await self._journal.flush(bound_s=3.0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._views is not None:
+            self._views.close()
+        await self._disconnect()
+        if self._forker is not None:
+            await self._forker.stop()
+        if self._server is not None:
+            await self._server.stop()
+        self._ready.set()
+        if self._locked is not None:
+            self._locked.close()
+        logs.flush()
+
+    async def _disconnect(self) -> None:
+        with suppress(PhoenixError, TimeoutError, OSError):
+            async with asyncio.timeout(3.0):
+                if self._log is not None:
+                    await self._log.close()
+                if self._nc is not None:
+                    await self._nc.close()
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop.set)
+
+    def _task(self, work: Any) -> None:
+        task = asyncio.create_task(work, name=getattr(work, "__qualname__", ""))
+        task.add_done_callback(self._task_ended)
+        self._tasks.append(task)
+
+    def _task_ended(self, task: "asyncio.Task[Any]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("launcher_task_failed", task=task.get_name(), exc_info=error)
+            self._failed = f"{task.get_name()}: {error}"
+            self._stop.set()
+
+    def _cancel(self, name: str) -> None:
+        for task in self._tasks:
+            if name in task.get_name().lower():
+                task.cancel()
+
+    def _note(self, service: str, text: str) -> None:
+        note = Note(time.monotonic() - self.started_at, service, text)
+        self.notes.append(note)
+        self.changed(note)
+
+
+def _own_version() -> str:
+    return installed_version("phoenix-autonomy")
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.5):
+            return True
+    except OSError:
+        return False
+
+
+def _is_instance(pid: int) -> bool:
+    try:
+        return any("phoenix" in part for part in psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
