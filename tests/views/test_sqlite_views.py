@@ -1,0 +1,214 @@
+"""Views in SQLite: rows and checkpoint together, rebuilt when their shape changes."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from domain.audit import LogSealed
+from domain.errors import Invalid, PoisonError, TransientError
+from domain.event import Event
+from domain.intent import IntentCancelled
+from domain.recorded import Recorded
+from domain.view import Table
+from infra.ports import Batch, Meta, Write
+from infra.replay import Difference, compare, digests, replay
+from infra.views import SqliteViews
+from tests.support.memory import MemoryLog
+
+T0 = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+class Count(BaseModel):
+    name: str
+    times: int
+
+
+def _keys(recorded: Recorded[Any]) -> Iterable[str]:
+    event = recorded.event
+    return (event.intent_id,) if isinstance(event, IntentCancelled) else ()
+
+
+def _fold(row: Count | None, recorded: Recorded[Any], key: str) -> Count | None:
+    if recorded.event.reason == "forget":
+        return None
+    return Count(name=key, times=(row.times if row else 0) + 1)
+
+
+COUNTS: Table[Count] = Table(
+    name="counts",
+    version=1,
+    subjects=("events.intent.>",),
+    row=Count,
+    keys=_keys,
+    fold=_fold,
+    columns=("times",),
+)
+
+
+def cancelled(intent_id: str, reason: str = "r") -> IntentCancelled:
+    return IntentCancelled(intent_id=intent_id, at=T0, reason=reason)
+
+
+def sealed() -> LogSealed:
+    return LogSealed(at=T0, position=1, tree_size=1, root="", key_id="", signature="")
+
+
+def at(position: int, event: Event) -> Recorded[Event]:
+    return Recorded(position=position, event=event, subject=event.subject, id=str(position))
+
+
+def batch(*events: Recorded[Event]) -> Batch:
+    return Batch(events, events[-1].position, 0)
+
+
+async def append(log: MemoryLog, *events: Event) -> int:
+    position = 0
+    for event in events:
+        meta = Meta(command_id=f"{await log.last_position()}", actor="test")
+        (position,) = await log.append([Write(event)], meta=meta)
+    return position
+
+
+def test_an_event_delivered_again_changes_nothing(tmp_path: Path) -> None:
+    views = SqliteViews(tmp_path, [COUNTS])
+    first, second = at(3, cancelled("a")), at(5, cancelled("a"))
+    views.apply(batch(first))
+    views.apply(batch(first, second))
+    assert views.get(COUNTS, "a") == Count(name="a", times=2)
+    assert views.position == 5
+
+
+def test_rows_and_checkpoint_survive_a_restart_together(tmp_path: Path) -> None:
+    views = SqliteViews(tmp_path, [COUNTS])
+    views.apply(
+        batch(at(3, cancelled("a")), at(4, cancelled("b")), at(5, cancelled("b", "forget")))
+    )
+    views.close()
+    again = SqliteViews(tmp_path, [COUNTS])
+    assert again.position == 5
+    assert again.all(COUNTS) == [Count(name="a", times=1)]
+
+
+def test_a_batch_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    views = SqliteViews(tmp_path, [COUNTS])
+    views.apply(batch(at(3, cancelled("a"))))
+
+    def explode(row: Count | None, recorded: Recorded[Any], key: str) -> Count | None:
+        if key == "bad":
+            raise PoisonError("bad")
+        return _fold(row, recorded, key)
+
+    broken = SqliteViews(tmp_path, [replace(COUNTS, fold=explode)])
+    with pytest.raises(PoisonError):
+        broken.apply(batch(at(4, cancelled("a")), at(5, cancelled("bad"))))
+    assert broken.position == 3
+    assert broken.get(COUNTS, "a") == Count(name="a", times=1)
+
+
+async def test_a_changed_view_is_built_anew_beside_the_old_one(tmp_path: Path) -> None:
+    log = MemoryLog()
+    await append(log, cancelled("a"), cancelled("a"))
+    old = SqliteViews(tmp_path, [COUNTS])
+    await follow_to_the_end(old, log)
+    (old_file,) = files(tmp_path)
+    changed = replace(COUNTS, version=2)
+    new = SqliteViews(tmp_path, [changed])
+    assert new.position == 0
+    assert len(files(tmp_path)) == 2
+    await follow_to_the_end(new, log)
+    assert new.get(changed, "a") == Count(name="a", times=2)
+    assert len(files(tmp_path)) == 1
+    assert old_file not in files(tmp_path)
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.sqlite"))
+
+
+async def follow_to_the_end(views: SqliteViews, log: MemoryLog) -> None:
+    task = asyncio.create_task(views.follow(log))
+    await views.reach(await log.last_position())
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_damaged_file_is_built_again(tmp_path: Path) -> None:
+    views = SqliteViews(tmp_path, [COUNTS])
+    views.apply(batch(at(3, cancelled("a"))))
+    views.close()
+    file = next(tmp_path.glob("*.sqlite"))
+    file.write_bytes(b"this is no database" * 100)
+    again = SqliteViews(tmp_path, [COUNTS])
+    assert (again.position, again.all(COUNTS)) == (0, [])
+
+
+async def test_reach_counts_events_of_other_subjects_too(tmp_path: Path) -> None:
+    log = MemoryLog()
+    views = SqliteViews(tmp_path, [COUNTS])
+    task = asyncio.create_task(views.follow(log))
+    await append(log, cancelled("a"))
+    other = await append(log, sealed())
+    await views.reach(other, timeout_s=5)
+    assert views.position == other
+    with pytest.raises(TransientError, match="position"):
+        await views.reach(other + 1, timeout_s=0.05)
+    task.cancel()
+
+
+def test_pages_filter_order_and_join(tmp_path: Path) -> None:
+    views = SqliteViews(tmp_path, [COUNTS])
+    events = [cancelled(name) for name in "abcde"] + [
+        cancelled("c"),
+        cancelled("c"),
+        cancelled("b"),
+    ]
+    views.apply(batch(*(at(n, event) for n, event in enumerate(events, 1))))
+    first = views.page(COUNTS, order="times", descending=True, limit=2)
+    assert [row.name for row in first.rows] == ["c", "b"]
+    second = views.page(COUNTS, order="times", descending=True, limit=3, cursor=first.cursor)
+    assert [row.name for row in second.rows] == ["e", "d", "a"]
+    assert (second.cursor, second.total) == ("", 5)
+    assert views.count(COUNTS, times=1) == 3
+    assert views.count(COUNTS, below=("times", 3)) == 4
+    assert [row.name for row in views.page(COUNTS, where={"times": (2, 3)}).rows] == ["b", "c"]
+    assert [row.name for row in views.page(COUNTS, text='"NAME":"D"').rows] == ["d"]
+    assert views.page(COUNTS, text="%").total == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"order": "nope"}, "order"),
+        ({"where": {"nope; DROP TABLE counts": 1}}, "where"),
+        ({"limit": 0}, "limit"),
+        ({"limit": 501}, "limit"),
+        ({"cursor": "%%"}, "cursor"),
+        ({"cursor": "WzEsIDJd"}, "cursor"),
+    ],
+)
+def test_a_wrong_query_names_its_field(tmp_path: Path, query: dict[str, Any], field: str) -> None:
+    views = SqliteViews(tmp_path, [COUNTS])
+    with pytest.raises(Invalid) as caught:
+        views.page(COUNTS, **query)
+    assert caught.value.field == field
+
+
+async def test_a_replay_equals_the_live_views_and_finds_a_changed_row(tmp_path: Path) -> None:
+    log = MemoryLog()
+    await append(log, cancelled("a"), sealed(), cancelled("b"), cancelled("a"))
+    end = await append(log, sealed())
+    live = SqliteViews(tmp_path / "live", [COUNTS])
+    await follow_to_the_end(live, log)
+    fresh = await replay(log, [COUNTS], tmp_path / "fresh", to=end)
+    assert compare(digests(fresh.dump()), digests(live.dump())) == []
+    earlier = await replay(log, [COUNTS], tmp_path / "earlier", to=3)
+    assert earlier.get(COUNTS, "a") == Count(name="a", times=1)
+    live.apply(batch(at(end + 1, cancelled("b"))))
+    found = compare(digests(fresh.dump()), digests(live.dump()))
+    assert found == [Difference("counts", "b", "different")]
