@@ -55,9 +55,12 @@ class Undecided(Value):
     rank: int  # order of work: priority, then position
 
 
+_OF_UNDECIDED = (IntentQueued, IntentReprioritized, DecisionMade, *_ENDED)
+
+
 def _undecided_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
     event = recorded.event
-    if isinstance(event, IntentQueued | IntentReprioritized | DecisionMade | _ENDED):
+    if isinstance(event, _OF_UNDECIDED):
         return (event.intent_id,)
     return ()
 

@@ -1,6 +1,6 @@
 """The bodies of governance's requests, with an example each for OpenAPI."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -22,6 +22,11 @@ _POLICY: Any = {
 }
 
 
+def _like(example: Any) -> ConfigDict:
+    """A strict model whose OpenAPI schema carries this example (where Litestar looks for it)."""
+    return cast(ConfigDict, {"extra": "forbid", "example": example})
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -29,7 +34,7 @@ class _Body(BaseModel):
 class Check(_Body):
     """An intent as it would be submitted."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"intent": _INTENT}]})
+    model_config = _like({"intent": _INTENT})
 
     intent: dict[str, Any]
     blueprint_context: str = Field(default="", max_length=20_000)
@@ -38,7 +43,7 @@ class Check(_Body):
 class ToDecide(_Body):
     """``intent_id`` of an intent that was submitted, or a new ``intent`` to submit."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"intent": _INTENT}]})
+    model_config = _like({"intent": _INTENT})
 
     intent_id: UUID | None = None
     intent: dict[str, Any] | None = None
@@ -51,12 +56,7 @@ class ToDecide(_Body):
 
 
 class ModeChange(_Body):
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"mode": "supervised", "user_present": True, "reason": "release week"}]
-        },
-    )
+    model_config = _like({"mode": "supervised", "user_present": True, "reason": "release week"})
 
     mode: Mode
     user_present: bool | None = None
@@ -66,10 +66,7 @@ class ModeChange(_Body):
 class Adoption(_Body):
     """One policy, or a bundle of several with tests of its own that must pass."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"policies": [_POLICY], "reason": "asked for by audit"}]},
-    )
+    model_config = _like({"policies": [_POLICY], "reason": "asked for by audit"})
 
     policies: tuple[Policy, ...] = Field(min_length=1, max_length=100)
     tests: tuple[PolicyCase, ...] = Field(default=(), max_length=1000)
@@ -89,17 +86,12 @@ class Adoption(_Body):
 
 
 class OverrideRequest(_Body):
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "intent_id": "7f0c2c0e-7b0e-5f0a-9a51-0d2f6f3f4b11",
-                    "decision": "auto_approve",
-                    "reason": "checked by hand, the name only sounds like surveillance",
-                }
-            ]
-        },
+    model_config = _like(
+        {
+            "intent_id": "7f0c2c0e-7b0e-5f0a-9a51-0d2f6f3f4b11",
+            "decision": "auto_approve",
+            "reason": "checked by hand, the name only sounds like surveillance",
+        }
     )
 
     intent_id: str = ""
@@ -117,10 +109,7 @@ class OverrideRequest(_Body):
 class Simulation(_Body):
     """A candidate: these policies instead of, or (``extend``) on top of, those in force."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"policies": [_POLICY], "extend": True}]},
-    )
+    model_config = _like({"policies": [_POLICY], "extend": True})
 
     policies: tuple[Policy, ...] = Field(default=(), max_length=100)
     retire: tuple[str, ...] = ()

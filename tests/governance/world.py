@@ -1,0 +1,154 @@
+"""A governance instance that leads, over the log's in-memory twin and real SQLite views."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import httpx
+
+from domain.event import Event
+from domain.instance import LeadershipTaken
+from domain.intake import settle
+from domain.intent import Intent, IntentQueued, RawIntent, Submission
+from infra.clock import SystemClock
+from infra.http import build_app
+from infra.ports import Context, Fence, Meta, ObjectStore, Person, Term, Write
+from infra.settings import Settings
+from infra.views import SqliteViews
+from services.governance.service import Governance, create
+from tests.support.memory import MemoryLog
+
+T0 = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+class FastClock(SystemClock):
+    """The system's clock, put forward by hand."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+@dataclass
+class Users:
+    """Authenticator of a fixed set of people; a token is the person's name."""
+
+    roles: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    async def person(self, token: str) -> Person | None:
+        return Person(token, self.roles[token]) if token in self.roles else None
+
+    async def people(self, role: str) -> Sequence[str]:
+        return sorted(name for name, roles in self.roles.items() if role in roles)
+
+
+@dataclass
+class World:
+    log: MemoryLog
+    ctx: Context
+    service: Governance
+    client: httpx.AsyncClient
+    clock: FastClock
+    users: Users
+    term: Term
+
+    async def queue(self, purpose: str, **fields: Any) -> Intent:
+        """Put an intent where the intent-queue would put it."""
+        intent = intent_of(purpose, **fields)
+        await self.append(
+            IntentQueued(intent_id=intent.intent_id, at=T0, intent=intent, raw_position=0)
+        )
+        return intent
+
+    async def append(self, *events: Event) -> int:
+        meta = Meta(command_id=str(uuid4()), actor="test")
+        return (await self.log.append([Write(event) for event in events], meta=meta))[-1]
+
+    async def decided(self, intent: Intent, *, count: int = 2) -> list[Event]:
+        """The governance events of an intent once there are at least ``count`` of them."""
+        async with asyncio.timeout(4):
+            while True:
+                found = await self.log.read(f"events.governance.{intent.intent_id}")
+                if len(found) >= count:
+                    return [recorded.event for recorded in found]
+                await self.ctx.views.changed(timeout_s=0.05)
+
+    async def seen(self) -> None:
+        """Wait until the views hold all that the log holds."""
+        await self.ctx.views.reach(await self.log.last_position())
+
+    async def get(self, path: str, **params: Any) -> Any:
+        await self.seen()
+        answer = await self.client.get(path, params=params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def post(self, path: str, body: Any = None, *, token: str = "", expect: int = 200) -> Any:
+        await self.seen()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        answer = await self.client.post(path, json=body, headers=headers)
+        assert answer.status_code == expect, answer.text
+        return answer.json()
+
+
+def intent_of(purpose: str, **fields: Any) -> Intent:
+    """An intent as the queue settles it."""
+    body = {"service_name": "some-service", "purpose": purpose, "source": "cli", **fields}
+    body.setdefault("intent_id", str(uuid4()))
+    submission = Submission.model_validate_json(json.dumps(body))
+    raw = RawIntent(at=T0, subject_name="submit", body=b"")
+    return settle(submission, raw=raw, position=1)
+
+
+@contextlib.asynccontextmanager
+async def governance(
+    directory: Path, *, lead: bool = True, users: Users | None = None, **settings: Any
+) -> AsyncIterator[World]:
+    log, clock = MemoryLog(), FastClock()
+    users = users or Users(
+        {"ann": frozenset({"admin"}), "bob": frozenset({"approver"}), "eve": frozenset({"reader"})}
+    )
+    ctx = Context(
+        service="governance",
+        instance="governance-1",
+        data_dir=str(directory),
+        port_shift=0,
+        settings=Settings(_env_file=None, **settings),
+        log=log,
+        views=cast(Any, None),
+        objects=cast(ObjectStore, None),
+        clock=clock,
+        auth=users,
+    )
+    service = create(ctx)
+    views = SqliteViews(directory / "views", service.tables)
+    ctx.views = views
+    taken = LeadershipTaken(
+        at=T0, service="governance", instance="governance-1", epoch=1, reason="first start"
+    )
+    meta = Meta(command_id="lead", actor="test")
+    (position,) = await log.append([Write(taken)], meta=meta)
+    term = Term(Fence("governance", position, 1))
+    tasks = [asyncio.create_task(views.follow(log))]
+    if lead:
+        tasks.append(asyncio.create_task(service.lead(term)))
+    app = build_app(service, ctx)
+    transport = httpx.ASGITransport(app=cast(Any, app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield World(log, ctx, service, client, clock, users, term)
+    term.ended.set()
+    for task in tasks:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    views.close()
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
