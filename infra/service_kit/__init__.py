@@ -1,0 +1,1 @@
+"""What generated services share at run time: a read model that follows a log, and rules."""

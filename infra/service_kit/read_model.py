@@ -1,0 +1,419 @@
+"""A read model in SQLite that follows an application's notifications, in every instance.
+
+Delivery    a subscription from the checkpoint on; what waits is applied as one transaction, the
+            rows together with the checkpoint, so that nothing is counted twice or lost.
+Rebuild     the file's name holds the version of the tables; another version starts from position 0
+            in a file of its own. A damaged file is dropped and built again.
+Threads     one reads the log, one writes; queries run on the caller's thread, on a connection of
+            their own.
+"""
+
+import asyncio
+import json
+import queue
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime
+from decimal import Context, Decimal
+from functools import singledispatchmethod
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+
+import structlog
+from eventsourcing.application import Application
+from eventsourcing.persistence import Notification
+
+from domain.errors import Invalid, TransientError
+
+PAGE_DEFAULT, PAGE_MAX = 50, 500
+_BATCH_MAX = 1000
+_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
+_EXACT = Context(prec=1000)
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_BUILT_IN = {"id": "uuid", "version": "int", "created_at": "datetime", "updated_at": "datetime"}
+_COLUMN = {"int": "INTEGER", "bool": "INTEGER", "decimal": "TEXT COLLATE exact"}
+
+_log = structlog.get_logger(__name__)
+
+
+class Table:
+    """One record's rows: its plural, its fields with their types, and what is searched often."""
+
+    def __init__(self, name: str, fields: Mapping[str, str], *, indexed: Iterable[str] = ()):
+        self.name = name
+        self.fields = {**_BUILT_IN, **fields}
+        self.indexed = tuple(indexed)
+        for column in (name, *self.fields):
+            if not _NAME.fullmatch(column):
+                raise ValueError(f"not a column name: {column!r}")
+        self.columns = ", ".join(f'"{column}"' for column in self.fields)
+        self.yes_or_no = [name for name, kind in self.fields.items() if kind == "bool"]
+
+    def statements(self) -> list[str]:
+        columns = "".join(f', "{n}" {_COLUMN.get(k, "TEXT")}' for n, k in self.fields.items())
+        return [
+            f'CREATE TABLE IF NOT EXISTS "{self.name}" (position INTEGER PRIMARY KEY{columns})',
+            *(
+                f'CREATE INDEX IF NOT EXISTS "{self.name}_{column}" ON "{self.name}" ("{column}")'
+                for column in ("id", *self.indexed)
+            ),
+        ]
+
+    def row(self, found: sqlite3.Row) -> dict[str, Any]:
+        row = {name: found[name] for name in self.fields}
+        for name in self.yes_or_no:
+            if row[name] is not None:
+                row[name] = bool(row[name])
+        return row
+
+
+class ReadModel:
+    """Subclass it with ``tables``, ``version`` and one ``fold`` for each event that matters."""
+
+    tables: ClassVar[Sequence[Table]]
+    version: ClassVar[str]
+
+    def __init__(self, app: Application[UUID], directory: Path) -> None:
+        """Open the tables under ``directory``, which belongs to one instance alone."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self.problem = ""
+        self._app = app
+        self._path = directory / f"read-model-{self.version}.sqlite"
+        self._writer = self._open()
+        self._reader = self._connect()
+        self._position = int(self._writer.execute("SELECT position FROM checkpoint").fetchone()[0])
+        self._moved = threading.Condition()
+        self._stopping = threading.Event()
+        self._waiting: queue.Queue[Notification | None] = queue.Queue(_BATCH_MAX * 2)
+        self._subscription: Any = None
+        self._threads = [
+            threading.Thread(target=self._read_on, name="read-model-log", daemon=True),
+            threading.Thread(target=self._write_on, name="read-model", daemon=True),
+        ]
+
+    # Following
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop following; what has been read stays."""
+        self._stopping.set()
+        with self._moved:
+            self._moved.notify_all()
+        if self._subscription is not None:
+            with suppress(Exception):
+                self._subscription.stop()
+        with suppress(queue.Full):
+            self._waiting.put_nowait(None)  # wakes the writer, which stops
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=2.0)
+        self._reader.close()
+        self._writer.close()
+
+    @property
+    def position(self) -> int:
+        """The notification up to which everything is in the tables."""
+        return self._position
+
+    @property
+    def lag(self) -> int:
+        """How many notifications this instance has read and not yet applied."""
+        return self._waiting.qsize()
+
+    def wait(self, position: int, *, timeout_s: float = 5.0) -> None:
+        """Return once the tables hold everything up to ``position``.
+
+        Raises:
+            TransientError: not within the time.
+        """
+        with self._moved:
+            reached = self._moved.wait_for(
+                lambda: self._position >= position or self._stopping.is_set(), timeout_s
+            )
+        if not reached or self._position < position:
+            raise TransientError(
+                f"this instance has read up to position {self._position}, not {position}"
+            )
+
+    async def reach(self, position: int, *, timeout_s: float = 5.0) -> None:
+        """``wait`` for callers on an event loop; raises what it raises."""
+        if self._position < position:
+            await asyncio.to_thread(self.wait, position, timeout_s=timeout_s)
+
+    def catch_up(self, *, timeout_s: float = 60.0) -> None:
+        """Return once everything that the log holds now is in the tables."""
+        self.wait(self._app.recorder.max_notification_id() or 0, timeout_s=timeout_s)
+
+    @singledispatchmethod
+    def fold(self, event: Any, position: int) -> None:
+        """Apply one event; without a method for its class nothing happens."""
+
+    def _read_on(self) -> None:
+        position, failures = self._position, 0
+        while not self._stopping.is_set():
+            try:
+                with self._app.recorder.subscribe(gt=position or None) as subscription:
+                    self._subscription = subscription
+                    for notification in subscription:
+                        self._put(notification)
+                        position, failures = notification.id, 0
+            except Exception as error:
+                self._complain("following the log", error)
+            self._stopping.wait(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
+            failures += 1
+
+    def _put(self, notification: Notification) -> None:
+        while not self._stopping.is_set():
+            with suppress(queue.Full):
+                return self._waiting.put(notification, timeout=0.5)
+
+    def _write_on(self) -> None:
+        while not self._stopping.is_set():
+            batch = [self._waiting.get()]
+            while len(batch) < _BATCH_MAX and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            if None not in batch:
+                self._insist([notification for notification in batch if notification])
+
+    def _insist(self, batch: list[Notification]) -> None:
+        """A batch that cannot be applied now is tried until it can: nothing is ever left out."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                self._apply(batch)
+            except Exception as error:
+                self._complain("applying events", error)
+                self._stopping.wait(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
+                failures += 1
+            else:
+                self.problem = ""
+                return
+
+    def _apply(self, batch: list[Notification]) -> None:
+        with self._transaction():
+            for notification in batch:
+                if notification.id > self._position:
+                    self.fold(self._app.mapper.to_domain_event(notification), notification.id)
+            self._writer.execute("UPDATE checkpoint SET position = ?", (batch[-1].id,))
+        with self._moved:
+            self._position = max(self._position, batch[-1].id)
+            self._moved.notify_all()
+
+    def _complain(self, doing: str, error: Exception) -> None:
+        if not self._stopping.is_set():
+            self.problem = f"{doing}: {error}"
+            _log.warning("read_model_failed", doing=doing, error=repr(error))
+
+    # Writing, from ``fold``
+
+    def insert(
+        self, table: Table, event: Any, position: int, values: Mapping[str, Any], **more: Any
+    ) -> None:
+        """Add the row of a record that was created."""
+        row = {
+            "id": event.originator_id,
+            "version": event.originator_version,
+            "created_at": event.timestamp,
+            "updated_at": event.timestamp,
+            **{name: values[name] for name in values if name in table.fields},
+            **more,
+        }
+        names = ", ".join(f'"{name}"' for name in row)
+        marks = ", ".join("?" for _ in row)
+        self._writer.execute(
+            f'INSERT INTO "{table.name}" (position, {names}) VALUES (?, {marks})',
+            (position, *map(stored, row.values())),
+        )
+
+    def change(self, table: Table, event: Any, values: Mapping[str, Any], **more: Any) -> None:
+        """Set what an event changed in a record's row."""
+        row = {
+            "version": event.originator_version,
+            "updated_at": event.timestamp,
+            **{name: values[name] for name in values if name in table.fields},
+            **more,
+        }
+        changes = ", ".join(f'"{name}" = ?' for name in row)
+        self._writer.execute(
+            f'UPDATE "{table.name}" SET {changes} WHERE id = ?',
+            (*map(stored, row.values()), str(event.originator_id)),
+        )
+
+    def delete(self, table: Table, event: Any) -> None:
+        self._writer.execute(
+            f'DELETE FROM "{table.name}" WHERE id = ?', (str(event.originator_id),)
+        )
+
+    # Reading
+
+    def one(self, table: Table, record_id: UUID) -> dict[str, Any] | None:
+        """The row of a record, or None."""
+        found = self._reader.execute(
+            f'SELECT {table.columns} FROM "{table.name}" WHERE id = ?', (str(record_id),)
+        ).fetchone()
+        return table.row(found) if found else None
+
+    def page(
+        self, table: Table, where: Mapping[str, Any], *, limit: int, cursor: str
+    ) -> dict[str, Any]:
+        """Rows in the order of their creation: ``{items, cursor, total}``; the cursor is "" at
+        the end. A value None in ``where`` does not filter.
+
+        Raises:
+            Invalid: the cursor is not one of this list.
+        """
+        if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+            raise Invalid("cursor", "is not a cursor of this list")
+        wanted = {name: stored(value) for name, value in where.items() if value is not None}
+        conditions = " AND ".join(f'"{name}" = ?' for name in wanted) or "1"
+        total = self._reader.execute(
+            f'SELECT count(*) FROM "{table.name}" WHERE {conditions}', (*wanted.values(),)
+        ).fetchone()[0]
+        found = self._reader.execute(
+            f'SELECT position, {table.columns} FROM "{table.name}"'
+            f" WHERE {conditions} AND position > ? ORDER BY position LIMIT ?",
+            (*wanted.values(), int(cursor or 0), limit + 1),
+        ).fetchall()
+        more = len(found) > limit
+        return {
+            "items": [table.row(row) for row in found[:limit]],
+            "cursor": str(found[limit - 1]["position"]) if more else "",
+            "total": total,
+        }
+
+    def count(self, table: Table, where: Mapping[str, Any] | None = None) -> int:
+        conditions = " AND ".join(f'"{name}" = ?' for name in where or ()) or "1"
+        values = [stored(value) for value in (where or {}).values()]
+        found = self._reader.execute(
+            f'SELECT count(*) FROM "{table.name}" WHERE {conditions}', values
+        )
+        return int(found.fetchone()[0])
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        """The rows of a query that the service itself was written with."""
+        return [dict(row) for row in self._reader.execute(sql)]
+
+    # The file
+
+    @contextmanager
+    def _transaction(self) -> Any:
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._writer.execute("ROLLBACK")
+            raise
+        self._writer.execute("COMMIT")
+
+    def _open(self) -> sqlite3.Connection:
+        for path in self._path.parent.glob("read-model-*.sqlite*"):
+            if not path.name.startswith(self._path.name):
+                path.unlink(missing_ok=True)
+        try:
+            return self._create()
+        except sqlite3.DatabaseError:
+            _log.warning("read_model_damaged", path=str(self._path), action="rebuild")
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+            return self._create()
+
+    def _create(self) -> sqlite3.Connection:
+        db = self._connect()
+        db.execute("PRAGMA journal_mode = WAL")
+        # NORMAL: a power loss may drop the newest rows with their checkpoint: they are read again.
+        db.execute("PRAGMA synchronous = NORMAL")
+        for table in self.tables:
+            for statement in table.statements():
+                db.execute(statement)
+        db.execute("CREATE TABLE IF NOT EXISTS checkpoint (position INTEGER NOT NULL)")
+        db.execute("INSERT INTO checkpoint SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM checkpoint)")
+        return db
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        db.row_factory = sqlite3.Row
+        db.create_collation("exact", _compared)
+        aggregates: dict[str, Any] = {"exact_sum": _ExactSum, "exact_avg": _ExactAverage}
+        for name, aggregate in aggregates.items():
+            db.create_aggregate(name, 1, aggregate)
+        self.functions(db)
+        return db
+
+    def functions(self, db: sqlite3.Connection) -> None:
+        """Override it to give queries functions of the service's own."""
+
+
+def stored(value: Any) -> Any:
+    """A value as its column holds it, which is also how it travels in JSON (except yes or no)."""
+    match value:
+        case Decimal():
+            return format(value, "f")
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case date():
+            return value.isoformat()
+        case UUID():
+            return str(value)
+        case dict() | list():
+            return json.dumps(value)
+        case _:
+            return value
+
+
+def loaded(kind: str, value: Any) -> Any:
+    """What ``stored`` wrote, as a value again."""
+    if value is None:
+        return None
+    match kind:
+        case "decimal":
+            return Decimal(value)
+        case "datetime":
+            return datetime.fromisoformat(value)
+        case "date":
+            return date.fromisoformat(value)
+        case "bool":
+            return bool(value)
+        case "uuid":
+            return UUID(value)
+        case _:
+            return value
+
+
+def yes_or_no(row: dict[str, Any], column: str) -> dict[str, Any]:
+    """The row with a column as true or false where SQLite keeps 1 or 0."""
+    value = row[column]
+    return row if value is None else {**row, column: bool(value)}
+
+
+def _compared(left: str, right: str) -> int:
+    a, b = Decimal(left), Decimal(right)
+    return (a > b) - (a < b)
+
+
+class _ExactSum:
+    def __init__(self) -> None:
+        self.total = Decimal(0)
+        self.count = 0
+
+    def step(self, value: Any) -> None:
+        if value is not None:
+            self.total = _EXACT.add(self.total, Decimal(value))
+            self.count += 1
+
+    def finalize(self) -> str | None:
+        return format(self.total, "f")
+
+
+class _ExactAverage(_ExactSum):
+    def finalize(self) -> str | None:
+        if not self.count:
+            return None
+        mean = Context(prec=34).divide(self.total, Decimal(self.count))
+        return format(mean.normalize() if mean else Decimal(0), "f")
