@@ -171,14 +171,16 @@ class SqliteViews:
 
     async def reach(self, position: int, *, timeout_s: float = 5.0) -> None:
         deadline = asyncio.get_running_loop().time() + timeout_s
+        wait_s = _HORIZON_EVERY_S / 16  # a new leader waits here: the first looks come soon
         while self.position < position:
             if asyncio.get_running_loop().time() >= deadline:
                 raise TransientError(
                     f"the views have reached position {self.position}, not {position},"
                     f" within {timeout_s:g} s"
                 )
-            if not await self.changed(timeout_s=_HORIZON_EVERY_S):
+            if not await self.changed(timeout_s=wait_s):
                 await self._look_ahead()
+                wait_s = min(wait_s * 2, _HORIZON_EVERY_S)
 
     async def changed(self, *, timeout_s: float) -> bool:
         try:

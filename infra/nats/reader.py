@@ -9,7 +9,7 @@ so a slow reader slows the server and memory stays flat.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -52,7 +52,7 @@ class StreamReader:
         self.received = after  # position of the newest message that has arrived
         self._nc = nc
         self._stream = stream
-        self._subjects = list(subjects)
+        self._subjects = without_covered(subjects)
         self._last_per_subject = last_per_subject
         self._buffer: deque[Raw] = deque()
         self._ready = asyncio.Event()
@@ -252,3 +252,22 @@ def parse_headers(block: bytes | None) -> dict[str, str]:
         if found:
             fields.setdefault(name, value.strip())
     return fields
+
+
+def without_covered(subjects: Iterable[str]) -> list[str]:
+    """The subjects that no other one of them includes: a consumer's filters may not overlap."""
+    wanted = sorted(set(subjects))
+    return [s for s in wanted if not any(o != s and covers(o, s) for o in wanted)]
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """Whether every subject that ``subject`` (wildcards allowed) matches matches ``pattern``."""
+    parts, others = pattern.split("."), subject.split(".")
+    for index, part in enumerate(parts):
+        if part == ">":
+            return len(others) > index
+        if index >= len(others) or others[index] == ">":
+            return False
+        if part != "*" and part != others[index]:
+            return False
+    return len(parts) == len(others)
