@@ -39,6 +39,7 @@ from phoenix.supervise import Backoff, FailoverBudget
 UP_S = 60.0  # an instance that does not come up within this is replaced
 STOP_S = 8.0
 DEPOSED_S = 0.3
+HANG_UP_S = 1.0
 ROLL_S = 60.0
 
 _log = structlog.get_logger(__name__)
@@ -200,22 +201,18 @@ class Group:
         self.members[seat] = member
         ours, theirs = socket.socketpair()
         member.channel = Channel(
-            ours, lambda m: self._heard(member, m), lambda: self._fell(member, "channel")
+            ours, lambda m: self._heard(member, m), lambda: self._hung_up(member)
         )
         fds = [theirs.fileno(), *(listener.fileno() for listener in self._sockets)]
         try:
-            member.process = await self._forker.spawn(
-                spec.wire(), fds, lambda: self._fell(member, "process")
-            )
+            member.process = await self._forker.spawn(spec.wire(), fds, lambda: self._fell(member))
         except ForkFailed as error:
             member.channel.close()
             member.killed = str(error)
-            self._fell(member, "fork")
+            self._fell(member)
             return
         finally:
             theirs.close()
-        if member.state == "dead":  # fell while we were still noting its number
-            member.signal(signal.SIGKILL)
         self._record(
             InstanceStarted(
                 at=self._now(),
@@ -337,14 +334,23 @@ class Group:
         for standby in self._standbys():
             standby.send(go=holder)
 
-    def _fell(self, member: Member, how: str) -> None:
-        """The process or its channel ended: whichever is noticed first counts."""
+    def _hung_up(self, member: Member) -> None:
+        """The channel ended: the process is ending, and is ended if it does not."""
+
+        async def make_sure() -> None:
+            await asyncio.sleep(HANG_UP_S)
+            member.signal(signal.SIGKILL)
+
+        if member.state != "dead":
+            self._background(make_sure())
+
+    def _fell(self, member: Member) -> None:
+        """The process has ended (or never began)."""
         if member.state == "dead":
             return
         now = time.monotonic()
         ready_for_s = member.ready_for_s(now)
         was_leader, member.state, member.role = member.leads, "dead", "standby"
-        member.signal(signal.SIGKILL)  # a closed channel without an end is an end, too
         if member.channel is not None:
             member.channel.close()
         if self.members.get(member.seat) is member:
@@ -418,7 +424,7 @@ class Group:
         member.send(stop=reason)
         self._assign()
         if member.process is None:
-            self._fell(member, "never forked")
+            self._fell(member)
             return
         try:
             async with asyncio.timeout(STOP_S):

@@ -157,11 +157,10 @@ class Host:
         if self._elector.demoted:
             _log.warning("demoted", reason=self._elector.demoted, epoch=self.ctx.epoch)
             self._leave_at_once(EXIT_DEMOTED)
-        await self._end()
         if self._failure is not None:
-            _log.error("instance_failed", error=str(self._failure), exc_info=self._failure)
-            return EXIT_FAILED
-        return 0
+            _log.error("instance_failed", error=repr(self._failure), exc_info=self._failure)
+        await self._end()
+        return 0 if self._failure is None else EXIT_FAILED
 
     async def _caught_up(self) -> None:
         """Wait until the views hold what the log held when we started (or we are told to stop)."""

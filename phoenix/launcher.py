@@ -46,7 +46,8 @@ from projections.desired import DESIRED
 
 NOTES_KEPT = 200
 STOP_BOUND_S = 20.0
-CONTROL_PORT_MAX = 65_535
+PORT_MAX = 65_535
+SWITCHOVER_S = 15.0
 
 _log = structlog.get_logger(__name__)
 
@@ -215,7 +216,7 @@ class Launcher:
 
     def _ports(self, base: int) -> tuple[int, ...]:
         ports = sockets.slot_ports(base, self.options.instances, PORT_STEP)
-        if ports[-1] > CONTROL_PORT_MAX:
+        if ports[-1] > PORT_MAX:
             raise CannotStart(f"port {ports[-1]} does not exist: choose a smaller --port-shift")
         return ports
 
@@ -394,13 +395,15 @@ class Launcher:
         before = group.leader.spec.instance if group.leader else ""
         if not await group.switchover():
             raise remote.Refused(f"{service} has no standby that is ready")
-        whole = await group.wait_ready(bound_s=15)
-        after = group.leader
+        whole = await group.wait_ready(bound_s=SWITCHOVER_S)
+        leader = group.leader
+        if leader is None:
+            raise remote.Refused(f"nobody leads {service} yet; see `phoenix status`")
         return {
             "service": service,
             "from": before,
-            "to": after.spec.instance if after else "",
-            "epoch": after.epoch if after else 0,
+            "to": leader.spec.instance,
+            "epoch": leader.epoch,
             "whole": whole,
         }
 

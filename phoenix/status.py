@@ -11,6 +11,13 @@ from phoenix.group import Group
 from phoenix.member import Member
 
 _SIGNS = {"ready": "ok", "up": "catching up", "starting": "starting", "stopping": "stopping"}
+WIDE = 105
+_COLUMNS = (
+    *("instance", "port", "role", "epoch", "cap", "health", "lag", "req/s", "MB"),
+    *("restarts", "last failover"),
+)
+_FIGURES = frozenset(("epoch", "lag", "req/s", "MB", "restarts", "last failover"))
+_ONLY_WIDE = frozenset(("req/s", "MB", "restarts"))
 _STYLES = {"ready": "green", "up": "yellow", "starting": "yellow", "stopping": "dim"}
 
 
@@ -55,40 +62,38 @@ def _of_member(member: Member, group: Group, now: float) -> dict[str, Any]:
     }
 
 
-def table(groups: Sequence[dict[str, Any]]) -> Table:
-    """Every instance a line; words say what colours say."""
+def table(groups: Sequence[dict[str, Any]], *, width: int = 120) -> Table:
+    """Every instance a line; words say what colours say. A narrow screen gets fewer columns."""
+    columns = [name for name in _COLUMNS if width >= WIDE or name not in _ONLY_WIDE]
     view = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("service", "port", "instance", "role", "epoch", "cap", "health"):
-        view.add_column(name, no_wrap=True)
-    for name in ("lag", "req/s", "MB", "restarts", "last failover"):
-        view.add_column(name, justify="right", no_wrap=True)
+    for name in columns:
+        view.add_column(name, no_wrap=True, justify="right" if name in _FIGURES else "left")
     for group in groups:
         for index, instance in enumerate(group["instances"]):
-            view.add_row(*_row(group, instance, first=index == 0))
+            row = _row(group, instance, first=index == 0)
+            view.add_row(*(row[name] for name in columns))
         if not group["instances"]:
-            view.add_row(group["service"], str(group["port"]), "-", "nobody runs")
+            view.add_row(group["service"], str(group["port"]), Text("nobody runs", style="red"))
         if group["error"]:
-            view.add_row("", "", Text(f"! {group['error']}", style="red"))
+            view.add_row(Text(f"! {group['error']}", style="red"))
     return view
 
 
-def _row(group: dict[str, Any], instance: dict[str, Any], *, first: bool) -> list[str | Text]:
+def _row(group: dict[str, Any], instance: dict[str, Any], *, first: bool) -> dict[str, str | Text]:
     leads = instance["role"] == "active"
-    ports = " ".join(str(port) for port in instance["ports"]) or "-"
-    return [
-        group["service"] if first else "",
-        ports,
-        instance["instance"],
-        Text("active" if leads else "standby", style="bold" if leads else "dim"),
-        str(instance["epoch"] or "-"),
-        f"{instance['capacity']}x",
-        _health(instance),
-        str(instance.get("lag", "-")),
-        f"{instance['requests_per_s']:g}",
-        f"{instance.get('memory_mb', 0):.0f}",
-        str(group["restarts"]) if first else "",
-        _failover(group) if first else "",
-    ]
+    return {
+        "instance": instance["instance"],
+        "port": " ".join(str(port) for port in instance["ports"]) or "-",
+        "role": Text("active" if leads else "standby", style="bold" if leads else "dim"),
+        "epoch": str(instance["epoch"] or "-"),
+        "cap": f"{instance['capacity']}x",
+        "health": _health(instance),
+        "lag": str(instance.get("lag", "-")),
+        "req/s": f"{instance['requests_per_s']:.0f}",
+        "MB": f"{instance.get('memory_mb', 0):.0f}",
+        "restarts": str(group["restarts"]) if first else "",
+        "last failover": _failover(group) if first else "",
+    }
 
 
 def _health(instance: dict[str, Any]) -> Text:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.console import Group as Lines
 from rich.live import Live
 from rich.text import Text
@@ -62,7 +63,7 @@ def status(
     settings = load()
     state = remote.ask(settings.data_dir, {"command": "status"})
     if not watch:
-        show(state, as_json=as_json, human=lambda: out.print(_screen(state)))
+        show(state, as_json=as_json, human=lambda: _print(state))
         return
     if as_json:
         _stream(settings.data_dir)
@@ -135,7 +136,16 @@ def _screen(state: dict[str, Any]) -> Lines:
     troubles = [Text(f"! {name}: {why}", style="red") for name, why in state["troubles"].items()]
     nats = state["nats"]
     head = f"NATS {nats['url']}, restarts {nats['restarts']}; launcher pid {state['pid']}"
-    return Lines(Text(head, style="dim"), views.table(state["services"]), *troubles)
+    return Lines(
+        Text(head, style="dim"),
+        views.table(state["services"], width=out.width if out.is_terminal else views.WIDE),
+        *troubles,
+    )
+
+
+def _print(state: dict[str, Any]) -> None:
+    console = out if out.is_terminal else Console(width=views.WIDE * 2)  # a pipe has no width
+    console.print(_screen(state))
 
 
 def _stream(data_dir: Path) -> None:
