@@ -123,6 +123,7 @@ class TestsPassed(_BuildEvent):
     passed: int
     sandbox: SandboxLevel
     duration_s: float
+    log_digest: str = ""  # of the run's whole output in the object store
 
 
 class TestsFailed(_BuildEvent):
@@ -134,6 +135,7 @@ class TestsFailed(_BuildEvent):
     sandbox: SandboxLevel
     report: str  # the end of the test run's output
     duration_s: float
+    log_digest: str = ""
 
 
 class ArtifactPackaged(_BuildEvent):
