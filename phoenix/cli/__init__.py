@@ -9,7 +9,7 @@ import typer
 
 from domain.errors import PhoenixError, TransientError
 from infra.settings import WrongSetting
-from phoenix.cli import admin, audit, delivery, governance, intents
+from phoenix.cli import admin, audit, delivery, governance, intents, up
 from phoenix.cli.client import NotReachable
 from phoenix.cli.output import err
 
@@ -27,6 +27,10 @@ app.add_typer(delivery.udc, name="udc")
 app.add_typer(audit.app, name="audit")
 app.add_typer(admin.user, name="user")
 for command in (
+    up.up,
+    up.down,
+    up.status,
+    up.switchover,
     governance.approvals,
     governance.approve,
     governance.reject,
