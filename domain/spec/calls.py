@@ -5,6 +5,7 @@ from typing import Any
 
 from domain.spec.check import value_of
 from domain.spec.model import Record, RecordField, Spec, Step
+from domain.spec.sample import wrong_value
 
 UDC_PATHS = frozenset(("/health", "/capabilities", "/state", "/dependencies", "/message"))
 _ID = re.compile(r"\$id(?:\.[a-z][a-z0-9_]*)?")
@@ -155,3 +156,32 @@ def _in_scenarios(spec: Spec) -> set[tuple[str, str]]:
             names = [*(step.body or {}), *re.findall(r"[?&]([a-z_]+)=", step.path)]
             used |= {(r.name, n) for r in spec.records if r.plural == first for n in names}
     return used
+
+
+def constrained(spec: Spec) -> list[tuple[int, int]]:
+    """(record, field) indexes of every field that some value does not fit."""
+    return [
+        (i, j)
+        for i, record in enumerate(spec.records)
+        for j, field in enumerate(record.fields)
+        if field.required or wrong_value(field) is not None
+    ]
+
+
+def refused_fields(spec: Spec) -> frozenset[tuple[str, str]]:
+    """(record, field) of everything that some scenario shows to be refused for its value."""
+    plurals = {f"/{record.plural}": record for record in spec.records}
+    shown: set[tuple[str, str]] = set()
+    for scenario in spec.scenarios:
+        for step in scenario.steps:
+            record = plurals.get(step.path)
+            if record is not None and step.method == "POST" and step.expect.status == 422:
+                shown |= {(record.name, f.name) for f in record.fields if not _given_well(f, step)}
+    return frozenset(shown)
+
+
+def _given_well(field: RecordField, step: Step) -> bool:
+    body = step.body or {}
+    if field.name not in body:
+        return not field.required or field.default is not None
+    return fits(field, body[field.name])

@@ -23,6 +23,7 @@ _FORMS = (
     re.compile(r"^the [\w -]+ shall (?:not )?\w+", re.I),
     re.compile(r"^(?:when|while|if|where) .+, (?:then )?the [\w -]+ shall (?:not )?\w+", re.I),
 )
+_JOINING = bag("and or not no it its he she they we you i do does did be been being then than")
 _VERBS = lexicon.STORE_VERBS | lexicon.LOOK_VERBS | lexicon.REPORT_VERBS | lexicon.CHANGE_VERBS
 _VERBS |= lexicon.FILLER_VERBS | frozenset((*lexicon.WORKFLOW, "mark"))
 
@@ -42,6 +43,11 @@ def as_ears(feature: str, service: str) -> str:
         return f"The {service} service shall {verb}{',' * first.endswith(',')} {rest}."
     start = text if text[:2].isupper() else text[:1].lower() + text[1:]
     return f"The {service} service shall provide {start}."
+
+
+def meaningful(text: str) -> frozenset[str]:
+    """The different words of a text that carry meaning."""
+    return frozenset(_WORD.findall(text.lower())) - lexicon.STOPS - lexicon.SMALL - _JOINING - WEAK
 
 
 def weak_words(text: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from domain.spec import ears
-from domain.spec.calls import call_problem, called, used_fields
+from domain.spec.calls import call_problem, called, constrained, refused_fields, used_fields
 from domain.spec.check import creatable
 from domain.spec.model import NUMERIC, Spec, States
 from domain.spec.words import bag
@@ -22,9 +22,10 @@ SHARES: dict[Part, dict[str, float]] = {
         "no-records": 40,
         "purpose-too-short": 8,
         "no-requirements": 12,
-        "requirement-without-scenario": 15,
-        "record-without-scenario": 15,
-        "record-without-refusal": 10,
+        "requirement-without-scenario": 14,
+        "record-without-scenario": 13,
+        "record-without-refusal": 8,
+        "constraint-without-scenario": 5,
         "transition-without-scenario": 10,
         "report-without-scenario": 8,
         "rule-without-scenario": 5,
@@ -56,7 +57,7 @@ SHARES: dict[Part, dict[str, float]] = {
         "trial": 20,
     },
 }
-MIN_PURPOSE_WORDS = 6
+PURPOSE_WORDS = 10  # different words that carry meaning: what it is for, and for whom
 MAX_SENTENCE_WORDS = 40
 MIN_MESSAGE_WORDS = 3
 UNCLEAR = bag("""
@@ -92,13 +93,17 @@ def completeness(spec: Spec) -> Iterator[Lost]:
     records, states = spec.records, [r for r in spec.records if r.states]
     transitions = sum(len(record.commands) for record in states)
     yield from _lost(part, "no-records", "error", _no_records(spec), 1)
-    yield from _lost(part, "purpose-too-short", "warning", _purpose(spec), 1)
+    yield from _lost(part, "purpose-too-short", "hint", *_purpose(spec))
     yield from _lost(part, "no-requirements", "error", _no_requirements(spec), 1)
     yield from _lost(
         part, "requirement-without-scenario", "warning", _untraced(spec), len(spec.requirements)
     )
     yield from _lost(part, "record-without-scenario", "error", _uncreated(spec), len(records))
     yield from _lost(part, "record-without-refusal", "warning", _unrefused(spec), len(records))
+    constraints = constrained(spec)
+    yield from _lost(
+        part, "constraint-without-scenario", "hint", _unshown(spec, constraints), len(constraints)
+    )
     yield from _lost(part, "transition-without-scenario", "warning", _unsent(spec), transitions)
     yield from _lost(part, "report-without-scenario", "warning", _unasked(spec), len(spec.reports))
     yield from _lost(part, "rule-without-scenario", "hint", _unbroken(spec), len(spec.rules))
@@ -152,7 +157,7 @@ def outside(part: Part, rule: str, place: str, message: str, fix: str) -> Lost:
 
 
 def _lost(
-    part: Part, rule: str, severity: Severity, found: Iterable[Found], of: int, factor: float = 1
+    part: Part, rule: str, severity: Severity, found: Iterable[Found], of: float, factor: float = 1
 ) -> Iterator[Lost]:
     """Each place takes an equal part of the check's share; ``factor`` makes few places count."""
     places = list(found)
@@ -166,10 +171,14 @@ def _lost(
         )  # fmt: skip
 
 
-def _purpose(spec: Spec) -> Iterator[Found]:
-    if len(spec.purpose.split()) < MIN_PURPOSE_WORDS:
-        fix = f"say in {MIN_PURPOSE_WORDS} words or more what it is for, and for whom"
-        yield "purpose", f"{spec.purpose!r} says little", fix
+def _purpose(spec: Spec) -> tuple[list[Found], float]:
+    """The less the purpose says, the more it costs: the place, and of how many parts it is one."""
+    said = len(ears.meaningful(spec.purpose))
+    if said >= PURPOSE_WORDS:
+        return [], 1
+    message = f"{spec.purpose!r} says little ({said} of {PURPOSE_WORDS} words that carry meaning)"
+    found = ("purpose", message, "say what it is for, for whom, and what they do with it")
+    return [found], PURPOSE_WORDS / (PURPOSE_WORDS - said)
 
 
 def _no_records(spec: Spec) -> Iterator[Found]:
@@ -206,6 +215,17 @@ def _unrefused(spec: Spec) -> Iterator[Found]:
         if not any(p.startswith(path) and family == 4 for _, p, family in calls):
             fix = "add a scenario with an invalid body or an unknown id"
             yield f"records[{i}]", f"no scenario shows what is refused of {record.name}", fix
+
+
+def _unshown(spec: Spec, constraints: Sequence[tuple[int, int]]) -> Iterator[Found]:
+    shown = refused_fields(spec)
+    for i, j in constraints:
+        record = spec.records[i]
+        name = record.fields[j].name
+        if (record.name, name) not in shown:
+            message = f"no scenario shows that a wrong {name} is refused"
+            fix = f"add a scenario that posts a wrong {name} and expects 422"
+            yield f"records[{i}].fields[{j}]", message, fix
 
 
 def _unsent(spec: Spec) -> Iterator[Found]:

@@ -20,7 +20,7 @@ from domain.spec.sample import (
     wrong_value,
 )
 
-MAX_REFUSALS = 4
+MAX_REFUSALS = 8
 _NOT_ECHOED = ("datetime",)  # may come back in another, equal notation
 
 

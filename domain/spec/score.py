@@ -19,7 +19,7 @@ def score(spec: Spec, outside: Iterable[Lost] = ()) -> Score:
     that are taken, CEL that does not compile, a trial generation that failed."""
     lost = [*completeness(spec), *clarity(spec), *udc(spec), *readiness(spec), *outside]
     parts = {part: _part(part, lost) for part in PARTS}
-    total = round(sum(parts[part] * weight / 100 for part, weight in PARTS.items()), 1)
+    total = round(sum(parts[part] * weight / 100 for part, weight in PARTS.items()), 2)
     return Score(
         total=total,
         completeness=parts["completeness"],

@@ -25,6 +25,7 @@ _IRREGULAR = {
     "leaf": "leaves",
     "shelf": "shelves",
     "life": "lives",
+    "status": "statuses",
     "bus": "buses",
     "quiz": "quizzes",
 }

@@ -1,16 +1,19 @@
 """The sovereign factory's HTTP endpoints (CONTRACTS section 5)."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from domain.errors import Invalid, NotFound
 from domain.event import Event
-from domain.spec.draft import NeedsDetail
-from domain.spec.model import Spec, SpecInvalid, read_spec, spec_digest
+from domain.intake import settle
+from domain.intent import RawIntent, Submission
+from domain.spec.draft import NeedsDetail, draft
+from domain.spec.model import Spec, SpecInvalid, problems_of, read_spec, spec_digest
 from domain.spec.optimize import optimize
 from domain.spec.parse import parse
 from domain.spec.render import difference, render
@@ -27,6 +30,7 @@ AnyRequest = Request[Any, Any, Any]
 Limit = Annotated[int, QueryParameter(ge=1, le=500)]
 RECENT = 10
 UNNAMED = "unnamed-service"
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Given(BaseModel):
@@ -72,10 +76,30 @@ def read(given: Given) -> Spec:
     try:
         if given.markdown is not None:
             return parse(given.markdown)
+        document = given.spec or {}
+        if "records" not in document and _INTENT_ONLY.intersection(document):
+            return _of_intent(document)
         named = {"service_name": given.service_name or UNNAMED, "purpose": given.purpose}
-        return read_spec({**named, **(given.spec or {})})
+        return read_spec({**named, **document})
     except SpecInvalid as invalid:
         raise _invalid(invalid, "spec" if given.spec is not None else "markdown") from None
+    except NeedsDetail as lacking:
+        raise Invalid("spec", str(lacking)) from None
+
+
+_INTENT_ONLY = frozenset(("spec", "service_type", "submitted_by", "target_tier", "auto_build"))
+
+
+def _of_intent(document: dict[str, Any]) -> Spec:
+    """What the factory would make of an intent."""
+    try:
+        given = Submission.model_validate(document)
+    except ValidationError as error:
+        problem = problems_of(error)[0]
+        raise Invalid(f"spec.{problem.path}", problem.message) from None
+    raw = RawIntent(at=_ANY_TIME, subject_name="", body=b"")  # as if anyone had published it
+    settled = settle(given, raw=raw, position=0)
+    return draft(settled, judge=spec_cel.judge).spec
 
 
 def _invalid(invalid: SpecInvalid, prefix: str) -> Invalid:
@@ -144,7 +168,8 @@ def _specs(ctx: Context) -> type[Controller]:
             return {
                 **_summary(row),
                 "spec": row.document or None,
-                "score_detail": row.score.model_dump(mode="json") if row.score else None,
+                "score": row.score.model_dump(mode="json") if row.score else None,
+                "total": row.score.total if row.score else None,
                 "notes": list(row.notes),
                 "history": [step.model_dump(mode="json") for step in row.history],
             }

@@ -20,16 +20,15 @@ from domain.spec.optimize import Optimized, optimize
 from domain.spec.render import difference
 from domain.spec.score import score
 from infra import spec_cel
-from infra.ports import Views
+from infra.ports import Context
 from services.sovereign_factory.beyond import losses
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Assembly:
-    """Makes the events of one attempt; ``gate`` is the score a SPEC must reach."""
+    """Makes the events of one attempt; a SPEC must reach the gate of the settings."""
 
-    views: Views
-    gate: float
+    ctx: Context
 
     def events(
         self, intent: Intent, *, attempt: int, version: str, at: datetime
@@ -46,9 +45,11 @@ class Assembly:
 
     def judged(self, intent: Intent, made: Draft, *, attempt: int, at: datetime) -> Sequence[Event]:
         """Return the events for a draft, whoever made it."""
-        beyond = losses(made.spec, self.views)
+        beyond = losses(made.spec, self.ctx.views)
         first = score(made.spec, beyond)
-        better = optimize(made.spec, self.gate, outside=beyond, judge=spec_cel.judge)
+        better = optimize(
+            made.spec, self.ctx.settings.spec_gate, outside=beyond, judge=spec_cel.judge
+        )
         digest = spec_digest(made.spec)
         events: list[Event] = [
             SpecDrafted(
@@ -71,7 +72,7 @@ class Assembly:
             return self._asked(intent, attempt, at, asked, made.score.total)
         return SpecAccepted(
             intent_id=intent.intent_id, at=at, attempt=attempt, digest=spec_digest(made.spec),
-            score=made.score.total, gate=self.gate,
+            score=made.score.total, gate=self.ctx.settings.spec_gate,
         )  # fmt: skip
 
     def _asked(

@@ -26,7 +26,7 @@ class SovereignFactory:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._assembly = Assembly(views=ctx.views, gate=ctx.settings.spec_gate)
+        self._assembly = Assembly(ctx)
 
     def routes(self) -> Sequence[Any]:
         return routes(self._ctx, self._assembly)
