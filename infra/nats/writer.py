@@ -12,7 +12,7 @@ Measured    an fsync costs 0.3-0.8 ms a message; a batch 3-4 ms whatever its siz
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from infra.nats import api
@@ -55,22 +55,23 @@ class Denied(Exception):
 class _Group:
     messages: Sequence[Message]
     answer: "asyncio.Future[Ack]"
-    size: int = 0
-    guards: frozenset[str] = field(default_factory=frozenset)  # subjects its conditions name
-    ids: frozenset[str] = field(default_factory=frozenset)
 
-    @classmethod
-    def of(cls, messages: Sequence[Message], answer: "asyncio.Future[Ack]") -> "_Group":
-        guards = (
-            m.headers.get(EXPECTED_SUBJECT, m.subject) for m in messages if EXPECTED in m.headers
-        )
-        return cls(
-            messages=messages,
-            answer=answer,
-            size=sum(len(m.payload) for m in messages),
-            guards=frozenset(guards),
-            ids=frozenset(m.headers[MESSAGE_ID] for m in messages if MESSAGE_ID in m.headers),
-        )
+    @property
+    def size(self) -> int:
+        return sum(len(message.payload) for message in self.messages)
+
+    @property
+    def guards(self) -> set[str]:
+        """The subjects that its conditions name."""
+        return {
+            message.headers.get(EXPECTED_SUBJECT, message.subject)
+            for message in self.messages
+            if EXPECTED in message.headers
+        }
+
+    @property
+    def ids(self) -> list[str]:
+        return [m.headers[MESSAGE_ID] for m in self.messages if MESSAGE_ID in m.headers]
 
 
 @dataclass(slots=True)
@@ -78,28 +79,42 @@ class _Sent:
     groups: Sequence[_Group]
     count: int
     batch: bool
+    alone: bool  # nothing else was on its way
     sent_at: float
     generation: int
 
 
-@dataclass(slots=True)
 class Costs:
-    """What the server takes, learned from its answers (seconds)."""
+    """What the server takes, learned from its answers (seconds).
 
-    single_s: float = 0.0004
-    batch_s: float = 0.0035  # on top of what each message in it takes
-    message_s: float = 0.00003
+    A single message: time over count while answers come in, fading. (The quickest answer would
+    mislead: many wait in the socket while we are busy.) A batch: only those sent when nothing
+    else was on its way, for the same reason.
+    """
+
+    MESSAGE_S = 0.000_01  # of each message in a batch
+    FADE = 0.9
+
+    def __init__(self) -> None:
+        self._single_time_s = 0.0004
+        self._single_count = 1.0
+        self.batch_s = 0.0035  # on top of its messages
+
+    @property
+    def single_s(self) -> float:
+        return self._single_time_s / self._single_count
 
     def batch_pays(self, messages: int) -> bool:
-        return messages * (self.single_s - self.message_s) > self.batch_s
+        return messages * (self.single_s - self.MESSAGE_S) > self.batch_s
 
-    def saw_single(self, took_s: float) -> None:
-        self.single_s += 0.05 * (min(took_s, 0.02) - self.single_s)
-        self.batch_s += 0.002 * (0.0035 - self.batch_s)  # forget one slow batch
+    def saw_singles(self, count: int, took_s: float) -> None:
+        self._single_time_s = self._single_time_s * self.FADE + min(took_s, 0.1)
+        self._single_count = self._single_count * self.FADE + count
+        self.batch_s += 0.001 * (0.0035 - self.batch_s)  # forget a slow batch, try another one day
 
-    def saw_batch(self, messages: int, took_s: float) -> None:
-        overhead = min(max(took_s - messages * self.message_s, 0.0005), 0.02)
-        self.batch_s += 0.2 * (overhead - self.batch_s)
+    def saw_batch(self, count: int, took_s: float) -> None:
+        overhead_s = min(max(took_s - count * self.MESSAGE_S, 0.0005), 0.05)
+        self.batch_s += 0.2 * (overhead_s - self.batch_s)
 
 
 class StreamWriter:
@@ -133,7 +148,11 @@ class StreamWriter:
         self._token = 0
         self._batch_number = 0
         self._generation = 0
-        self._last_answer = 0.0
+        self._singles_now = 0  # answers in this turn of the event loop
+        self._singles_since = 0.0
+        self._last_turn = 0.0
+        self._turning = False
+        self._gathering = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -172,52 +191,46 @@ class StreamWriter:
             Denied: no permission.
             ValueError: more messages than a batch can hold.
         """
+        return await self.send(messages)
+
+    def send(self, messages: Sequence[Message]) -> "asyncio.Future[Ack]":
+        """As ``publish``, but return at once with the answer to come."""
         if self._closed:
             raise NoAnswer("closed")
         if not 0 < len(messages) <= BATCH_MESSAGES_MAX:
             raise ValueError(f"an append holds 1 to {BATCH_MESSAGES_MAX} events")
-        group = _Group.of(messages, self._loop.create_future())
-        self._waiting.append(group)
+        answer: asyncio.Future[Ack] = self._loop.create_future()
+        self._waiting.append(_Group(messages, answer))
         self._pump()
-        return await group.answer
+        return answer
 
     # Which group goes next, and how
 
     def _pump(self) -> None:
         """Send what may go now; every answer calls this again."""
-        while self._waiting and not self._hold():
-            groups = self._next()
-            if not groups:
+        while not self._closed and self._waiting and not self._hold():
+            if self._pack and self.costs.batch_pays(len(self._waiting)):
+                groups = self._together()
+                if groups:
+                    self._send_batch(groups)
                 return
-            if len(groups) == 1 and len(groups[0].messages) == 1:
-                self._send_single(groups[0])
-            else:
-                self._send_batch(groups)
+            group = self._oldest()
+            if group is None:
+                return
+            self._send_alone(group)
 
     def _hold(self) -> bool:
         """Whether to let groups pile up: so much is on its way that a batch will be quicker."""
-        if self._unanswered >= self._window:
+        if self._unanswered >= self._window or self._batches_out or self._gathering:
             return True
-        if not self._pack:
-            return False
-        busy_s = (
-            self._unanswered * self.costs.message_s
-            if self._batches_out
-            else self._unanswered * self.costs.single_s
-        ) + self._batches_out * self.costs.batch_s
-        return self._unanswered > 0 and busy_s >= self.costs.batch_s
+        return self._pack and self._unanswered * self.costs.single_s >= self.costs.batch_s
 
-    def _next(self) -> Sequence[_Group]:
-        if self._pack and len(self._waiting) > 1 and self.costs.batch_pays(len(self._waiting)):
-            return self._together()
+    def _oldest(self) -> _Group | None:
         for index, group in enumerate(self._waiting):
-            if group.answer.done():  # given up by its caller
-                del self._waiting[index]
-                return self._next() if self._waiting else ()
             if not (self._serial and group.guards & self._guards):
                 del self._waiting[index]
-                return (group,)
-        return ()
+                return group
+        return None
 
     def _together(self) -> Sequence[_Group]:
         """As many waiting groups as one batch can hold, oldest first.
@@ -232,27 +245,27 @@ class StreamWriter:
         count = size = 0
         while self._waiting:
             group = self._waiting.popleft()
-            if group.answer.done():
+            if group.answer.done():  # given up by its caller
                 continue
-            full = (
-                count + len(group.messages) > BATCH_MESSAGES_MAX
-                or size + group.size > BATCH_BYTES_MAX
-            )
-            if full and chosen:
+            count += len(group.messages)
+            size += group.size
+            if chosen and (count > BATCH_MESSAGES_MAX or size > BATCH_BYTES_MAX):
                 self._waiting.appendleft(group)
                 break
+            guards, own = group.guards, group.ids
             if (
-                group.guards & written
-                or group.ids & ids
-                or (self._serial and group.guards & self._guards)
+                guards & written
+                or not ids.isdisjoint(own)
+                or (self._serial and guards & self._guards)
             ):
+                count -= len(group.messages)
+                size -= group.size
                 later.append(group)
                 continue
             chosen.append(group)
-            written.update(message.subject for message in group.messages)
-            ids |= group.ids
-            count += len(group.messages)
-            size += group.size
+            ids.update(own)
+            for message in group.messages:
+                written.add(message.subject)
         later.extend(self._waiting)
         self._waiting = later
         return chosen
@@ -287,7 +300,7 @@ class StreamWriter:
         self._token += 1
         now = self._loop.time()
         generation = self._generation if self._nc.is_connected else self._generation + 1
-        self._sent[self._token] = _Sent(groups, count, batch, now, generation)
+        self._sent[self._token] = _Sent(groups, count, batch, not self._unanswered, now, generation)
         self._unanswered += count
         self._batches_out += batch
         for group in groups if self._serial else ():
@@ -309,23 +322,17 @@ class StreamWriter:
             return  # timed out; whoever waited has been told
         if headers is not None and b" 503" in headers[:14]:
             self._fail(self._take(token), api.NoStream())
+            self._loop.call_soon(self._pump)
         elif data:  # an empty answer only says that the batch has begun
             self._settle(self._take(token), data)
-        self._pump()
 
     def _settle(self, sent: _Sent, data: bytes) -> None:
-        now = self._loop.time()
-        took_s = now - max(sent.sent_at, self._last_answer)
-        self._last_answer = now
+        self._learn(sent)
         try:
             answer = api.parse(data)
         except api.Refused as error:
             self._refused(sent, error)
             return
-        if sent.batch:
-            self.costs.saw_batch(sent.count, took_s)
-        else:
-            self.costs.saw_single(took_s)
         position = int(answer["seq"]) - sent.count
         duplicate = bool(answer.get("duplicate"))
         for group in sent.groups:
@@ -333,6 +340,36 @@ class StreamWriter:
             position += len(group.messages)
             if not group.answer.done():
                 group.answer.set_result(Ack(first, position, duplicate))
+
+    def _learn(self, sent: _Sent) -> None:
+        if not self._turning:
+            self._turning = True
+            self._loop.call_soon(self._turn)
+        if not sent.batch:
+            self._singles_since = self._singles_since or sent.sent_at
+            self._singles_now += 1
+            return
+        self._gathering = True
+        if sent.alone:
+            self.costs.saw_batch(sent.count, self._loop.time() - sent.sent_at)
+
+    def _turn(self) -> None:
+        """All answers that came together have been dealt with: learn, and send what waits."""
+        now = self._loop.time()
+        if self._singles_now:
+            took_s = now - max(self._singles_since, self._last_turn)
+            self.costs.saw_singles(self._singles_now, took_s)
+        self._last_turn = now
+        self._singles_now, self._singles_since, self._turning = 0, 0.0, False
+        if self._gathering:
+            # Those who got their answer in a batch run next and may have more: take them along.
+            self._loop.call_soon(self._gathered)
+        else:
+            self._pump()
+
+    def _gathered(self) -> None:
+        self._gathering = False
+        self._pump()
 
     def _refused(self, sent: _Sent, error: api.Refused) -> None:
         if len(sent.groups) == 1:
