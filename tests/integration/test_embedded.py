@@ -1,0 +1,52 @@
+"""The embedded default: starting, refusing to start, and stopping."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.integration.system import System, free_shift, running
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_every_instance_answers_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    with running(tmp_path) as system:
+        status = system.json("status")
+        assert len(status["instances"]) == 18
+        for service in ("registry", "governance", "intent-queue"):
+            assert system.leader(service)["role"] == "active"
+            system.phoenix("udc", "check", service)
+        assert system.stop() == 0
+
+
+def test_a_busy_port_is_one_line_and_nothing_starts(tmp_path: Path) -> None:
+    system = System(tmp_path / "data", free_shift())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 8213 + 1000 + system.shift))
+        taken.listen()
+        with pytest.raises(AssertionError, match="ended with 1"):
+            system.start()
+    (line,) = system.output().strip().splitlines()
+    assert str(9213 + system.shift) in line
+    assert "governance" in line
+
+
+def test_a_wrong_setting_is_one_line_naming_it(tmp_path: Path) -> None:
+    system = System(tmp_path / "data", free_shift(), {"PHOENIX_LEASE_S": "soon"})
+    with pytest.raises(AssertionError, match="ended with 2"):
+        system.start()
+    (line,) = system.output().strip().splitlines()
+    assert "PHOENIX_LEASE_S" in line
+    assert "soon" in line
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_missing_right_is_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o500)
+    system = System(folder, free_shift())
+    with pytest.raises(AssertionError, match="ended with"):
+        system.start()
+    assert len(system.output().strip().splitlines()) == 1
