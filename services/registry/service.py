@@ -1,0 +1,57 @@
+"""What the instance host starts: views, routes and the leader's work of the registry."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from infra.ports import Context, Term
+from projections.instances import GROUPS
+from projections.services import SERVICES
+from services.registry.api import routes
+from services.registry.ssot import TABLES
+from services.registry.work import Checks, registering
+
+
+class Registry:
+    name = "registry"
+    version = "0.1.0"
+    tier = 0
+    features: Sequence[str] = (
+        "Every service with its address, instances, roles and health",
+        "The whole system as of now or of any earlier moment",
+        "Checks services from outside and records when one is degraded or well again",
+    )
+    dependencies: Sequence[str] = ("nats",)
+    tables = TABLES
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def routes(self) -> Sequence[Any]:
+        return routes(self._ctx)
+
+    def figures(self) -> Mapping[str, object]:
+        views = self._ctx.views
+        return {
+            "services": views.count(SERVICES, registered=True),
+            "services_degraded": views.count(SERVICES, registered=True, status="degraded"),
+            "groups": views.count(GROUPS),
+        }
+
+    async def lead(self, term: Term) -> None:
+        """Register and check services until the term ends."""
+        tasks = (
+            asyncio.create_task(registering(self._ctx).run(term)),
+            asyncio.create_task(Checks(self._ctx).run(term)),
+        )
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def create(ctx: Context) -> Registry:
+    return Registry(ctx)
