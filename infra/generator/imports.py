@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 STDLIB = {
     "collections.abc": "Callable Iterator Mapping Sequence",
-    "contextlib": "suppress",
     "datetime": "UTC date datetime",
     "decimal": "Decimal",
     "functools": "singledispatchmethod wraps",
@@ -20,7 +19,7 @@ THIRD_PARTY = {
     "domain.errors": "Invalid NotFound TransientError",
     "eventsourcing.application": "AggregateNotFoundError Application",
     "eventsourcing.domain": "Aggregate",
-    "eventsourcing.persistence": "IntegrityError JSONTranscoder Transcoding",
+    "eventsourcing.persistence": "IntegrityError JSONTranscoder PersistenceError Transcoding",
     "infra.http.problems": "PROBLEM_HANDLERS",
     "infra.http.requests": "command_id",
     "infra.ports": "Context Term",

@@ -12,8 +12,8 @@ MODULE = "infra.eventsourcing_jetstream"
 
 
 def instance_dir(ctx: Context) -> Path:
-    """The directory of this instance's own files."""
-    return Path(ctx.data_dir) / "read-model"
+    """The directory of this instance's own files, beside the platform's views."""
+    return Path(ctx.data_dir) / "views" / ctx.service / ctx.instance
 
 
 def persistence(ctx: Context) -> dict[str, str]:

@@ -36,9 +36,13 @@ def row_of(views: ReadModel, table: Table, record_id: UUID) -> dict[str, Any]:
 def done(
     views: ReadModel, table: Table, record_id: UUID, position: int, *, status: int = 200
 ) -> Response[dict[str, Any]]:
-    """Return the record after a command, with the position of what the command recorded."""
-    position = position or views.position
-    views.wait(position)
+    """Return the record after a command, with the position of what the command recorded.
+
+    When it had nothing to record (position 0), with all that the log holds now."""
+    if position:
+        views.wait(position)
+    else:
+        position = views.catch_up(timeout_s=5.0)
     body = {**row_of(views, table, record_id), "position": position}
     return Response(body, status_code=status, headers={POSITION_HEADER: str(position)})
 

@@ -14,7 +14,7 @@ import queue
 import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal
@@ -31,6 +31,7 @@ from domain.errors import Invalid, TransientError
 
 PAGE_DEFAULT, PAGE_MAX = 50, 500
 _BATCH_MAX = 1000
+_POLL_S = 0.02
 _PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 _EXACT = Context(prec=1000)
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -86,6 +87,7 @@ class ReadModel:
         self._writer = self._open()
         self._reader = self._connect()
         self._position = int(self._writer.execute("SELECT position FROM checkpoint").fetchone()[0])
+        self._complete_at = 0
         self._moved = threading.Condition()
         self._stopping = threading.Event()
         self._waiting: queue.Queue[Notification | None] = queue.Queue(_BATCH_MAX * 2)
@@ -98,8 +100,16 @@ class ReadModel:
     # Following
 
     def start(self) -> None:
+        """Follow the log from now on. Until what it holds now has been read, queries are refused:
+        half a table would be a wrong answer."""
+        self._complete_at = self._app.recorder.max_notification_id() or 0
         for thread in self._threads:
             thread.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything that the log held at the start is in the tables."""
+        return self._position >= self._complete_at
 
     def stop(self) -> None:
         """Stop following; what has been read stays."""
@@ -147,9 +157,15 @@ class ReadModel:
         if self._position < position:
             await asyncio.to_thread(self.wait, position, timeout_s=timeout_s)
 
-    def catch_up(self, *, timeout_s: float = 60.0) -> None:
-        """Return once everything that the log holds now is in the tables."""
-        self.wait(self._app.recorder.max_notification_id() or 0, timeout_s=timeout_s)
+    def catch_up(self, *, timeout_s: float = 60.0) -> int:
+        """Return once everything that the log holds now is in the tables: up to which position.
+
+        Raises:
+            TransientError: not within the time.
+        """
+        position = self._app.recorder.max_notification_id() or 0
+        self.wait(position, timeout_s=timeout_s)
+        return position
 
     @singledispatchmethod
     def fold(self, event: Any, position: int) -> None:
@@ -159,15 +175,35 @@ class ReadModel:
         position, failures = self._position, 0
         while not self._stopping.is_set():
             try:
-                with self._app.recorder.subscribe(gt=position or None) as subscription:
-                    self._subscription = subscription
-                    for notification in subscription:
-                        self._put(notification)
-                        position, failures = notification.id, 0
+                for notification in self._notifications(position):
+                    self._put(notification)
+                    position, failures = notification.id, 0
             except Exception as error:
                 self._complain("following the log", error)
             self._stopping.wait(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
             failures += 1
+
+    def _notifications(self, position: int) -> Iterator[Notification]:
+        """What comes after a position, until told to stop."""
+        try:
+            subscription = self._app.recorder.subscribe(gt=position or None)
+        except NotImplementedError:  # the library's SQLite recorder, for work on one machine
+            yield from self._polled(position)
+            return
+        with subscription:
+            self._subscription = subscription
+            if not self._stopping.is_set():
+                yield from subscription
+
+    def _polled(self, position: int) -> Iterator[Notification]:
+        while not self._stopping.is_set():
+            found = self._app.recorder.select_notifications(
+                position or None, _BATCH_MAX, inclusive_of_start=False
+            )
+            yield from found
+            position = found[-1].id if found else position
+            if not found:
+                self._stopping.wait(_POLL_S)
 
     def _put(self, notification: Notification) -> None:
         while not self._stopping.is_set():
@@ -255,7 +291,7 @@ class ReadModel:
 
     def one(self, table: Table, record_id: UUID) -> dict[str, Any] | None:
         """The row of a record, or None."""
-        found = self._reader.execute(
+        found = self._ask(
             f'SELECT {table.columns} FROM "{table.name}" WHERE id = ?', (str(record_id),)
         ).fetchone()
         return table.row(found) if found else None
@@ -273,10 +309,10 @@ class ReadModel:
             raise Invalid("cursor", "is not a cursor of this list")
         wanted = {name: stored(value) for name, value in where.items() if value is not None}
         conditions = " AND ".join(f'"{name}" = ?' for name in wanted) or "1"
-        total = self._reader.execute(
+        total = self._ask(
             f'SELECT count(*) FROM "{table.name}" WHERE {conditions}', (*wanted.values(),)
         ).fetchone()[0]
-        found = self._reader.execute(
+        found = self._ask(
             f'SELECT position, {table.columns} FROM "{table.name}"'
             f" WHERE {conditions} AND position > ? ORDER BY position LIMIT ?",
             (*wanted.values(), int(cursor or 0), limit + 1),
@@ -291,14 +327,19 @@ class ReadModel:
     def count(self, table: Table, where: Mapping[str, Any] | None = None) -> int:
         conditions = " AND ".join(f'"{name}" = ?' for name in where or ()) or "1"
         values = [stored(value) for value in (where or {}).values()]
-        found = self._reader.execute(
-            f'SELECT count(*) FROM "{table.name}" WHERE {conditions}', values
-        )
+        found = self._ask(f'SELECT count(*) FROM "{table.name}" WHERE {conditions}', values)
         return int(found.fetchone()[0])
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a query that the service itself was written with."""
-        return [dict(row) for row in self._reader.execute(sql)]
+        return [dict(row) for row in self._ask(sql)]
+
+    def _ask(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        if not self.ready:
+            raise TransientError(
+                f"this instance has read up to position {self._position} of {self._complete_at}"
+            )
+        return self._reader.execute(sql, values)
 
     # The file
 
