@@ -42,9 +42,13 @@ _UDC_FIELDS: dict[str, tuple[str, ...]] = {
 
 
 def _document(file: Path) -> dict[str, Any]:
-    """A SPEC as the factory takes it: JSON as ``spec``, Markdown as ``markdown``."""
+    """A SPEC as the factory takes it; a JSON file may be an intent with its ``spec`` inside."""
     if file.suffix == ".json":
-        return {"spec": read_json(file)}
+        content = read_json(file)
+        if isinstance(content.get("spec"), dict):
+            names = ("spec", "service_name", "purpose")
+            return {name: content[name] for name in names if name in content}
+        return {"spec": content}
     try:
         return {"markdown": file.read_text()}
     except OSError as error:
@@ -76,6 +80,14 @@ def optimize(file: Path, as_json: AsJson = False) -> None:
     """Improve the SPEC in FILE; prints the result, changes nothing."""
     answer = Client().post(FACTORY, "/specs/optimize", _document(file))
     show(answer, as_json=as_json, human=lambda: _print_score(answer))
+
+
+@spec.command()
+def detail(intent_id: str, file: Path, as_json: AsJson = False) -> None:
+    """Answer the questions of a SPEC that needs detail with the ``spec`` object in FILE."""
+    body = read_json(file)
+    answer = Client().post(FACTORY, f"/specs/{intent_id}/detail", {"spec": body.get("spec", body)})
+    show(answer, as_json=as_json, human=lambda: pairs(answer))
 
 
 @spec.command(name="show")

@@ -83,9 +83,7 @@ def mode(
 @policy.command(name="list")
 def list_(as_json: AsJson = False) -> None:
     """List the policies in force."""
-    answer = Client().get(GOVERNANCE, "/governance/policies")
-    rows = _policies(answer)
-    show(answer, as_json=as_json, human=lambda: table(rows, _POLICY, empty="No policies."))
+    _show_policies(Client().get(GOVERNANCE, "/governance/policies"), as_json=as_json)
 
 
 @policy.command(name="show")
@@ -107,10 +105,11 @@ def adopt(
     reason: Annotated[str, typer.Option(help="For the record.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Adopt the policy in FILE (JSON); it is type-checked first."""
-    body = {"policy": read_json(file), "reason": reason}
-    answer = Client().post(GOVERNANCE, "/governance/policies", body)
-    show(answer, as_json=as_json, human=lambda: pairs(answer))
+    """Adopt the policy or bundle in FILE (JSON); types and its own tests are checked first."""
+    content = read_json(file)
+    body = content if "policies" in content else {"policies": [content]}
+    answer = Client().post(GOVERNANCE, "/governance/policies", {**body, "reason": reason})
+    _show_policies(answer, as_json=as_json)
 
 
 @policy.command()
@@ -120,9 +119,10 @@ def retire(
     as_json: AsJson = False,
 ) -> None:
     """Take a policy out of force."""
-    body = {"retire": policy_id, "reason": reason}
-    answer = Client().post(GOVERNANCE, "/governance/policies", body)
-    show(answer, as_json=as_json, human=lambda: pairs(answer))
+    answer = Client().call(
+        "DELETE", GOVERNANCE, f"/governance/policies/{policy_id}", params={"reason": reason}
+    )
+    _show_policies(answer, as_json=as_json)
 
 
 @policy.command(name="test")
@@ -143,7 +143,9 @@ def try_(file: Path, as_json: AsJson = False) -> None:
 @policy.command()
 def simulate(file: Path, as_json: AsJson = False) -> None:
     """Try the bundle or policy in FILE (JSON) on all recorded decisions; records nothing."""
-    answer = Client().post(GOVERNANCE, "/governance/simulate", read_json(file))
+    content = read_json(file)
+    body = content if "policies" in content else {"policies": [content]}
+    answer = Client().post(GOVERNANCE, "/governance/simulate", body)
     show(answer, as_json=as_json, human=lambda: pairs(answer))
 
 
@@ -159,6 +161,11 @@ def read_json(file: Path) -> Any:
         raise Refused(f"{file}: {error.strerror}") from None
     except ValueError as error:
         raise Refused(f"{file} is not JSON: {error}") from None
+
+
+def _show_policies(answer: Any, *, as_json: bool) -> None:
+    rows = _policies(answer)
+    show(answer, as_json=as_json, human=lambda: table(rows, _POLICY, empty="No policies."))
 
 
 def _policies(answer: Any) -> list[dict[str, Any]]:
