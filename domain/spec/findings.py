@@ -38,7 +38,8 @@ SHARES: dict[Part, dict[str, float]] = {
         "weak-word": 25,
         "quality-without-number": 15,
         "unclear-name": 15,
-        "long-sentence": 7,
+        "long-sentence": 4,
+        "field-without-description": 3,
         "unclear-message": 8,
     },
     "udc": {
@@ -121,6 +122,7 @@ def clarity(spec: Spec) -> Iterator[Lost]:
     names = len(spec.records) + sum(len(record.fields) for record in spec.records)
     yield from _lost(part, "unclear-name", "warning", _unclear_names(spec), names, 2)
     yield from _lost(part, "long-sentence", "hint", _long(prose), len(prose))
+    yield from _lost(part, "field-without-description", "hint", *_undescribed(spec))
     yield from _lost(part, "unclear-message", "hint", _messages(spec), len(spec.rules))
 
 
@@ -363,6 +365,20 @@ def _long(prose: Sequence[Prose]) -> Iterator[Found]:
         words = max(len(sentence.split()) for sentence in text.split(". "))
         if words > MAX_SENTENCE_WORDS:
             yield place, f"a sentence of {words} words", "make it two sentences"
+
+
+def _undescribed(spec: Spec) -> tuple[list[Found], int]:
+    """Fields whose meaning a reader has to guess from the name alone, and how many there are."""
+    fix = "say in a few words what it holds"
+    fields = [
+        (i, j, f) for i, record in enumerate(spec.records) for j, f in enumerate(record.fields)
+    ]
+    found = [
+        (f"records[{i}].fields[{j}]", f"{field.name} has no description", fix)
+        for i, j, field in fields
+        if not field.description
+    ]
+    return found, len(fields)
 
 
 def _messages(spec: Spec) -> Iterator[Found]:

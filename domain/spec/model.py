@@ -67,13 +67,31 @@ DEFAULT_PAGE, MAX_PAGE = 50, 500
 GROUP = re.compile(r"(?:(day|month|year)\(([a-z][a-z0-9_]*)\)|([a-z][a-z0-9_]*))")
 CALL = re.compile(r"(GET|POST|PATCH|DELETE) (/[^\s]*)")
 
+
+def _unix(value: object) -> object:
+    """One kind of line break, so that a text is the same after a round trip through a file."""
+    return value.replace("\r\n", "\n") if isinstance(value, str) else value
+
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=63)]
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
-Text200 = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
-Text1000 = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000)]
-Text2000 = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
-Text50k = Annotated[str, StringConstraints(strip_whitespace=True, max_length=50_000)]
+Line = Annotated[
+    str,
+    BeforeValidator(_unix),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=1000),
+]
+Text200 = Annotated[
+    str, BeforeValidator(_unix), StringConstraints(strip_whitespace=True, max_length=200)
+]
+Text1000 = Annotated[
+    str, BeforeValidator(_unix), StringConstraints(strip_whitespace=True, max_length=1000)
+]
+Text2000 = Annotated[
+    str, BeforeValidator(_unix), StringConstraints(strip_whitespace=True, max_length=2000)
+]
+Text50k = Annotated[
+    str, BeforeValidator(_unix), StringConstraints(strip_whitespace=True, max_length=50_000)
+]
 Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$", max_length=30)]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from domain.spec.calls import pattern
 from domain.spec.model import Expect, Record, RecordField, Report, Scenario, Spec, Step
 from domain.spec.sample import (
     UNKNOWN_ID,
@@ -47,9 +48,7 @@ def completed(spec: Spec, judge: Judge | None = None) -> tuple[Scenario, ...]:
 
 
 def _shape(step: Step) -> tuple[str, str, int]:
-    parts = step.path.partition("?")[0].split("/")
-    path = "/".join(parts[:2] + ["{id}" if i == 0 else p for i, p in enumerate(parts[2:])])
-    return step.method, path, step.expect.status
+    return step.method, pattern(step.path), step.expect.status
 
 
 def name_of(record: Record) -> str:

@@ -116,6 +116,14 @@ def test_own_scenarios_are_kept_and_only_missing_calls_are_added() -> None:
     assert len(made.spec.scenarios) > 5
 
 
+def test_every_report_gets_a_scenario_of_its_own() -> None:
+    own = {"name": "mine", "steps": [{"call": "GET /reports/a", "expect": {"status": 200}}]}
+    reports = [{"name": name, "record": "order", "measure": "count"} for name in "ab"]
+    made = draft(intent(spec={**ORDERS, "reports": reports, "scenarios": [own]}), judge=judge)
+    called = {step.call for scenario in made.spec.scenarios for step in scenario.steps}
+    assert {"GET /reports/a", "GET /reports/b"} <= called
+
+
 def test_names_of_records_may_come_in_camel_case() -> None:
     spec = {
         "records": [

@@ -315,7 +315,7 @@ async def test_verify_and_optimize_answer_anybody_and_record_nothing(world: Worl
     whole = await world.call("POST", "/specs/verify", json={"spec": intent_body()})
     assert whole["total"] > poor["total"]
     assert whole["service_name"] == "desk"
-    await world.call("POST", "/specs/verify", json={}, expect=400)
+    await world.call("POST", "/specs/verify", json={}, expect=422)
     await world.call("POST", "/specs/verify", json={"spec": {"records": 5}}, expect=422)
     assert await world.log.last_position() == before
 
