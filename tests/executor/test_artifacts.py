@@ -173,7 +173,7 @@ def test_a_changed_statement_another_key_or_another_type_is_refused(
 
 def test_other_people_can_verify_the_envelope_with_securesystemslib(keys: Keys) -> None:
     from securesystemslib.dsse import Envelope
-    from securesystemslib.signer import SSlibKey
+    from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
 
     envelope = Envelope.from_dict(json.loads(sign({"a": 1}, keys)))
     key = SSlibKey.from_crypto(keys.public, keyid=keys.key_id)
