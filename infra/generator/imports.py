@@ -64,7 +64,7 @@ def with_imports(source: str, own: Mapping[str, str]) -> str:
         for t in n.targets
         if isinstance(t, ast.Name)
     }
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - defined
+    used = _loaded(tree) - defined
     block = "\n\n".join(part for part in _groups(used, own) if part)
     docstring = tree.body[0]
     if ast.get_docstring(tree) is None or docstring.end_lineno is None:
@@ -75,6 +75,12 @@ def with_imports(source: str, own: Mapping[str, str]) -> str:
     # Two blank lines before a function or class, one before anything else, as formatters want it.
     gap = "\n\n\n" if rest.startswith(("def ", "class ", "@")) else "\n\n"
     return "\n".join(head) + "\n\n" + block + (gap if block else "") + rest + "\n"
+
+
+def _loaded(tree: ast.Module) -> set[str]:
+    """Every name that is read; a class's own field of that name is only set."""
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return {name.id for name in names if isinstance(name.ctx, ast.Load)}
 
 
 def _groups(used: set[str], own: Mapping[str, str]) -> list[str]:

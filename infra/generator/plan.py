@@ -49,7 +49,8 @@ _LENGTHS = {"day": 10, "month": 7, "year": 4}
 
 
 def literal(kind: str, value: object) -> str:
-    """Return the Python code of a SPEC value of a field type."""
+    """Return the Python code of a SPEC value of a field type, for the body of a class: there a
+    field may be called ``date``, but none starts with a capital."""
     text = str(value)
     match kind:
         case "int" | "bool":
@@ -57,10 +58,10 @@ def literal(kind: str, value: object) -> str:
         case "decimal":
             return f"Decimal({quoted(str(Decimal(text)))})"
         case "date":
-            return repr(date.fromisoformat(text)).removeprefix("datetime.")
+            return f"OnDay({quoted(date.fromisoformat(text).isoformat())})"
         case "datetime":
-            moment = repr(datetime.fromisoformat(text).astimezone(UTC))
-            return moment.removeprefix("datetime.").replace("datetime.timezone.utc", "UTC")
+            moment = datetime.fromisoformat(text).astimezone(UTC).isoformat()
+            return f"AtMoment({quoted(moment.replace('+00:00', 'Z'))})"
         case "uuid":
             return f"UUID({quoted(str(UUID(text)))})"
         case _:
@@ -449,6 +450,15 @@ class ReportPlan:
     def where_names(self) -> list[tuple[str, str]]:
         names = sorted(self.translation.names) if self.translation else []
         return [(name, self._kind(name)) for name in names]
+
+    @property
+    def registration(self) -> str:
+        """The arguments of ``create_function``, wrapped where they are long."""
+        name = self.where_function
+        text = f"{quoted(name)}, {len(self.where_names)}, {name}, deterministic=True"
+        if len(text) <= LINE - 28:
+            return text
+        return f"\n            {text}\n        "
 
     @property
     def where_arguments(self) -> str:
