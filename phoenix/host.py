@@ -52,7 +52,7 @@ def run(spec: dict[str, Any], control_fd: int, listener_fds: Sequence[int]) -> i
     """Be this instance until told to stop; return the exit status. Called in a forked child."""
     instance = InstanceSpec.model_validate(spec)
     control = socket.socket(fileno=control_fd)
-    listeners = [socket.socket(fileno=fd) for fd in listener_fds]
+    listeners = [_listener(fd) for fd in listener_fds]
     try:
         return asyncio.run(Host(instance, control, listeners).run())
     except PhoenixError as error:
@@ -60,6 +60,14 @@ def run(spec: dict[str, Any], control_fd: int, listener_fds: Sequence[int]) -> i
         return EXIT_FAILED
     finally:
         logs.flush()
+
+
+def _listener(fd: int) -> socket.socket:
+    listener = socket.socket(fileno=fd)
+    # The flag is the open socket's, shared by every process that has it. Python believes that this
+    # one blocks, and its dup() would make it so: whoever accepts at that moment would hang.
+    listener.setblocking(False)
+    return listener
 
 
 class Host:
@@ -239,6 +247,7 @@ class Host:
                         "position": self._views.position,
                         "lag": self._views.lag,
                         "requests": self._http.requests_total,
+                        "in_flight": self._http.in_flight,
                         "memory_mb": memory_mb,
                         "problem": self.ctx.problem,
                     }

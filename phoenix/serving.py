@@ -43,6 +43,11 @@ class HttpServer:
         return self._state.total_requests
 
     @property
+    def in_flight(self) -> int:
+        """Requests that are being answered now."""
+        return len(self._state.tasks)
+
+    @property
     def slots(self) -> frozenset[int]:
         return frozenset(self._servers)
 
