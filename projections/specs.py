@@ -234,6 +234,7 @@ class SpecRow(Value):
     service_name: str
     status: Literal["drafted", "accepted", "needs_detail"]
     document: dict[str, Any] = Field(default_factory=dict)
+    accepted: dict[str, Any] = Field(default_factory=dict)  # the last one that passed the gate
     digest: str = ""
     version: str = ""
     drafter: str = ""
@@ -259,6 +260,7 @@ def _fold_spec(row: SpecRow | None, recorded: Recorded[Any], _: str) -> SpecRow 
             attempt=event.attempt,
             service_name=getattr(event, "service_name", "") or (row.service_name if row else ""),
             status="drafted",
+            accepted=row.accepted if row else {},
             history=row.history if row else (),
             last_position=recorded.position,
             at=event.at,
@@ -279,7 +281,10 @@ def _fold_spec(row: SpecRow | None, recorded: Recorded[Any], _: str) -> SpecRow 
         "last_position": recorded.position,
         "at": event.at,
     }
-    return row.model_copy(update=common | _changes(event))
+    changes = common | _changes(event)
+    if isinstance(event, SpecAccepted):
+        changes["accepted"] = row.document
+    return row.model_copy(update=changes)
 
 
 def _total(event: Any) -> float | None:
@@ -338,6 +343,7 @@ class InUse(Value):
     kind: Literal["service", "port"]
     service_name: str
     base: int = 0
+    intent_id: str = ""  # whose SPEC the running service was built from
 
 
 def _in_use_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
@@ -350,7 +356,7 @@ def _in_use_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
 def _fold_in_use(row: InUse | None, recorded: Recorded[Any], _: str) -> InUse | None:
     event = recorded.event
     if isinstance(event, ServiceRegistered):
-        return InUse(kind="service", service_name=event.name)
+        return InUse(kind="service", service_name=event.name, intent_id=event.intent_id)
     if isinstance(event, PortReserved):
         return InUse(kind="port", service_name=event.service_name, base=event.base)
     return None

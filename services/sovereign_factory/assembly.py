@@ -15,12 +15,14 @@ from domain.delivery_events import (
 from domain.event import Event
 from domain.intent import Intent
 from domain.spec.draft import Draft, NeedsDetail, draft
-from domain.spec.model import Spec, SpecInvalid, spec_digest
+from domain.spec.model import Problem, Spec, SpecInvalid, read_spec, spec_digest
 from domain.spec.optimize import Optimized, optimize
 from domain.spec.render import difference
 from domain.spec.score import score
+from domain.spec.upgrade import unsafe_changes
 from infra import spec_cel
 from infra.ports import Context
+from projections.specs import IN_USE, SPECS
 from services.sovereign_factory.beyond import losses
 
 
@@ -66,7 +68,8 @@ class Assembly:
         return (*events, self._verdict(intent, better, attempt, at))
 
     def _verdict(self, intent: Intent, made: Optimized, attempt: int, at: datetime) -> Event:
-        questions = (*errors(made.score), *made.missing)
+        unsafe = tuple(map(str, self._unsafe(made.spec)))
+        questions = (*errors(made.score), *unsafe, *made.missing)
         if questions:
             asked = tuple(dict.fromkeys(questions))
             return self._asked(intent, attempt, at, asked, made.score.total)
@@ -74,6 +77,14 @@ class Assembly:
             intent_id=intent.intent_id, at=at, attempt=attempt, digest=spec_digest(made.spec),
             score=made.score.total, gate=self.ctx.settings.spec_gate,
         )  # fmt: skip
+
+    def _unsafe(self, spec: Spec) -> Sequence[Problem]:
+        """What the data of the running service of this name would not survive."""
+        running = self.ctx.views.get(IN_USE, spec.service_name)
+        built = self.ctx.views.get(SPECS, running.intent_id) if running else None
+        if built is None or not built.accepted:
+            return ()
+        return unsafe_changes(read_spec(built.accepted), spec)
 
     def _asked(
         self, intent: Intent, attempt: int, at: datetime, questions: tuple[str, ...],
