@@ -4,8 +4,9 @@ Delivery    a subscription from the checkpoint on; what waits is applied as one 
             rows together with the checkpoint, so that nothing is counted twice or lost.
 Rebuild     the file's name holds the version of the tables; another version starts from position 0
             in a file of its own. A damaged file is dropped and built again.
-Threads     one reads the log, one writes; queries run on the caller's thread, on a connection of
-            their own.
+Threads     one reads the log, one writes; queries run on the caller's thread, each thread on a
+            connection of its own and to the last row: a statement left open, even one of another
+            thread, would keep showing the tables as they were when it began.
 """
 
 import asyncio
@@ -85,7 +86,8 @@ class ReadModel:
         self._app = app
         self._path = directory / f"read-model-{self.version}.sqlite"
         self._writer = self._open()
-        self._reader = self._connect()
+        self._readers = threading.local()
+        self._opened: list[sqlite3.Connection] = []
         self._position = int(self._writer.execute("SELECT position FROM checkpoint").fetchone()[0])
         self._complete_at = 0
         self._moved = threading.Condition()
@@ -124,7 +126,8 @@ class ReadModel:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout=2.0)
-        self._reader.close()
+        for reader in self._opened:
+            reader.close()
         self._writer.close()
 
     @property
@@ -293,8 +296,8 @@ class ReadModel:
         """The row of a record, or None."""
         found = self._ask(
             f'SELECT {table.columns} FROM "{table.name}" WHERE id = ?', (str(record_id),)
-        ).fetchone()
-        return table.row(found) if found else None
+        )
+        return table.row(found[0]) if found else None
 
     def page(
         self, table: Table, where: Mapping[str, Any], *, limit: int, cursor: str
@@ -311,12 +314,12 @@ class ReadModel:
         conditions = " AND ".join(f'"{name}" = ?' for name in wanted) or "1"
         total = self._ask(
             f'SELECT count(*) FROM "{table.name}" WHERE {conditions}', (*wanted.values(),)
-        ).fetchone()[0]
+        )[0][0]
         found = self._ask(
             f'SELECT position, {table.columns} FROM "{table.name}"'
             f" WHERE {conditions} AND position > ? ORDER BY position LIMIT ?",
             (*wanted.values(), int(cursor or 0), limit + 1),
-        ).fetchall()
+        )
         more = len(found) > limit
         return {
             "items": [table.row(row) for row in found[:limit]],
@@ -328,18 +331,22 @@ class ReadModel:
         conditions = " AND ".join(f'"{name}" = ?' for name in where or ()) or "1"
         values = [stored(value) for value in (where or {}).values()]
         found = self._ask(f'SELECT count(*) FROM "{table.name}" WHERE {conditions}', values)
-        return int(found.fetchone()[0])
+        return int(found[0][0])
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a query that the service itself was written with."""
         return [dict(row) for row in self._ask(sql)]
 
-    def _ask(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+    def _ask(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         if not self.ready:
             raise TransientError(
                 f"this instance has read up to position {self._position} of {self._complete_at}"
             )
-        return self._reader.execute(sql, values)
+        reader: sqlite3.Connection | None = getattr(self._readers, "connection", None)
+        if reader is None:
+            reader = self._readers.connection = self._connect()
+            self._opened.append(reader)
+        return reader.execute(sql, values).fetchall()
 
     # The file
 

@@ -250,6 +250,19 @@ def test_of_many_changes_at_once_none_is_lost(stock: Client) -> None:
     assert [event["version"] for event in events] == list(range(1, 26))
 
 
+def test_under_load_every_answer_shows_what_it_did(stock: Client) -> None:
+    def make_and_change(number: int) -> int:
+        made = post(stock, "/items", {"sku": f"s{number}", "count": 0})
+        stock.get("/items?limit=1")
+        changed = stock.patch(f"/items/{made['id']}", json={"count": number}).json()
+        assert changed["count"] == number
+        read = stock.get(f"/items/{made['id']}?after={changed['position']}").json()
+        return int(read["count"])
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(make_and_change, range(120))) == list(range(120))
+
+
 def test_the_same_request_twice_with_a_key_is_one_record(stock: Client) -> None:
     key = {"Idempotency-Key": "order-77"}
     first = post(stock, "/items", {"sku": "k", "count": 1}, headers=key)
