@@ -42,14 +42,17 @@ class Blueprint:
                     found.setdefault(stem(word), principle)
         return found
 
-    def closest(self, *topic: str) -> str:
+    @cached_property
+    def _read(self) -> tuple[tuple[str, frozenset[str]], ...]:
+        return tuple((principle, frozenset(_stems(principle))) for principle in self.principles)
+
+    def closest(self, topic: str) -> str:
         """The principle that shares most words with a topic; "" when none shares any."""
-        wanted = {stem(word) for word in topic}
+        wanted = {stem(word) for word in topic.split()}
         best, most = "", 0
-        for principle in self.principles:
-            shared = len(wanted & set(_stems(principle)))
-            if shared > most:
-                best, most = principle, shared
+        for principle, words in self._read:
+            if len(wanted & words) > most:
+                best, most = principle, len(wanted & words)
         return best
 
 

@@ -28,9 +28,9 @@ RUBRIC_VERSION = "1"
 # Points out of 1.00. They add up to 1.00 for a perfect intent.
 FIT = 0.31  # principle 2: the purpose is useful to somebody
 FIT_USEFUL = 0.30  # useful work, but none of the benefits that the blueprint names
-FIT_UNKNOWN = 0.28  # nothing recognised; nothing against it either
+FIT_UNKNOWN = 0.24  # nothing routine recognised; nothing against it either
 FIT_POINTLESS = 0.05
-GROUNDWORK = 0.05  # principle 1: shared groundwork that makes the whole safer or faster
+GROUNDWORK = 0.045  # principle 1: shared groundwork that makes the whole safer or faster
 SUBJECT = 0.08  # principle 3: what it is about
 ACTION = 0.06  # ... what it does
 MEASURE = 0.04  # ... what comes out and can be measured
@@ -40,15 +40,17 @@ PEOPLE = 0.16  # principle 4: nothing in it needs a person first
 RECORD = 0.12  # principle 5: stays on the record and under control
 HARMLESS = 0.12  # principle 6: lawful, private, harmless
 SMALL = 0.03  # principle 7: one purpose, few dependencies
-RESERVE = 0.01  # nobody gets this: before its SPEC no intent is certain
+RESERVE = 0.015  # nobody gets this: before its SPEC no intent is certain
 
 HOSTILE = -0.40  # beyond the criterion itself: a plan against the blueprint
-SUSPECT = -0.04  # beyond the criterion itself: close to one, or only mentioned
+SUSPECT = -0.10  # beyond the criterion itself: close to one, or only mentioned
 VAGUE = -0.06  # each, at most twice
-UNREADABLE = -0.10  # a sentence that could not be read
+UNREADABLE = -0.16  # a sentence that could not be read, or whose use is not recognised
 ALIGNED = 0.70  # below it an intent is misaligned, and blocked by the shipped policies
 FLOOR = 0.71  # without a conflict no intent scores less
 
+STRAY_STEMS = 3  # a shorter sentence is a name, not a plan
+SHAPE_STEMS = 3  # how far into a clause the word that shows its shape may stand
 CLEAR_STEMS = 3  # distinct words that say what it is about
 DEPENDENCIES_MANY = 8
 FEATURES_MANY = 25
@@ -59,7 +61,6 @@ RISK_POINTS: Mapping[str, int] = {
     "this system itself": 1,
     "built-in dependency": 1,
     "many dependencies": 2,
-    "opens to the outside": 1,
     "holds data for others": 1,
     "effect": 4,
     "claimed tier too low": 4,
@@ -97,7 +98,7 @@ class _Sheet:
     def add(
         self, criterion: str, points: float, *, topic: str = "", quote: str = "", note: str = ""
     ) -> None:
-        reference = self.blueprint.closest(*topic.split()) if topic else ""
+        reference = self.blueprint.closest(topic) if topic else ""
         self.lines.append(
             Evidence(
                 criterion=criterion,
@@ -126,6 +127,7 @@ class _Facts:
     effects: tuple[Finding, ...]
     self_references: tuple[Finding, ...]
     unreadable: str
+    shape: str  # the clause that records, counts or shows something; "" when none does
 
 
 def evaluate(intent: Intent, blueprint: Blueprint) -> Assessment:
@@ -152,14 +154,22 @@ def _facts(intent: Intent, blueprint: Blueprint) -> _Facts:
     rest = [intent.blueprint_context, *_strings(intent.metadata), *_strings(intent.spec or {})]
     rest = [text for text in rest if text]
     whole = _joined(stated, read(rest, v.EVERY_STEM)) if rest else stated
+    own = tuple(self_references(whole))
     return _Facts(
         stated=stated,
         whole=whole,
         attempts=(*attempts(whole), *_ruled_out(whole, blueprint)),
-        effects=tuple(_once(effects(whole))),
-        self_references=tuple(self_references(whole)),
-        unreadable=next((_quote(c) for c in whole.clauses if not _readable(c)), ""),
+        effects=tuple(_once((*_declared(intent), *effects(whole)))),
+        self_references=own,
+        unreadable=next((_quote(c) for c in whole.clauses if not _readable(c)), _stray(stated)),
+        shape=_shape(stated, intent, own=bool(own)),
     )
+
+
+def _declared(intent: Intent) -> Iterable[Finding]:
+    """Effects that the intent's type alone has."""
+    if intent.service_type == "api_gateway":
+        yield Finding("effect", "people", "outside effects", "service_type: api_gateway")
 
 
 def _joined(first: Reading, second: Reading) -> Reading:
@@ -204,15 +214,25 @@ def _once(findings: Iterable[Finding]) -> Iterable[Finding]:
             yield finding
 
 
+def _stray(reading: Reading) -> str:
+    """A sentence beside the routine ones that neither records, measures nor serves anybody."""
+    for clause in reading.clauses:
+        words = [word for word in clause.stems if word not in v.PASSED_OVER]
+        if len(words) >= STRAY_STEMS and v.ORDINARY.isdisjoint(words[:SHAPE_STEMS]):
+            return _quote(clause)
+    return ""
+
+
 def _readable(clause: Clause) -> bool:
-    """Does at least a quarter of a longer clause consist of words that the rubric can place?"""
+    """Can the rubric place enough words of a longer clause, and does it read as English?"""
     words = [word for word in clause.stems if word not in (",", ":")]
     letters = [c for c in clause.text if c.isalpha()]
     if letters and sum(c.isascii() for c in letters) < 0.8 * len(letters):
         return False
     if len(words) < 4:
         return True
-    return sum(word in v.KNOWN for word in words) > len(words) / 4
+    share = sum(word in v.KNOWN for word in words) / len(words)
+    return share >= (0.3 if v.FUNCTION & set(words) else 0.5)
 
 
 def _quote(clause: Clause) -> str:
@@ -229,14 +249,14 @@ def _fit(sheet: _Sheet, facts: _Facts) -> None:
         sheet.add("fit", FIT_POINTLESS, topic=topic, quote=pointless, note="no use is intended")
         sheet.advise("Say who gains what from it.")
         return
-    benefits = _benefits(facts.stated, sheet.blueprint)
+    benefits = _benefits(facts.stated, sheet.blueprint) if facts.shape else None
     if benefits:
         name, quote = benefits
         sheet.add("fit", FIT, topic=topic, quote=quote, note=name)
         return
-    if _action(facts.stated) and len(_subject(facts.stated)) >= 2:
+    if facts.shape and len(_subject(facts.stated)) >= 2:
         note = "useful work, none of the benefits that the blueprint names"
-        sheet.add("fit", FIT_USEFUL, topic=topic, quote=_action(facts.stated), note=note)
+        sheet.add("fit", FIT_USEFUL, topic=topic, quote=facts.shape, note=note)
         return
     sheet.add("fit", FIT_UNKNOWN, topic=topic, note="no use for anybody was recognised")
     sheet.advise("Say what it does for whom: what is tracked, counted, decided or saved.")
@@ -248,6 +268,8 @@ def _benefits(reading: Reading, blueprint: Blueprint) -> tuple[str, str] | None:
         for name, stems in v.BENEFIT.items():
             if found & stems:
                 return name, _quote(clause)
+    if len(_subject(reading)) < CLEAR_STEMS:
+        return None
     for clause in reading.clauses:
         shared = set(clause.stems) & blueprint.welcomed
         if shared:
@@ -255,8 +277,19 @@ def _benefits(reading: Reading, blueprint: Blueprint) -> tuple[str, str] | None:
     return None
 
 
-def _action(reading: Reading) -> str:
-    return next((_quote(c) for c in reading.clauses if v.ACTION & set(c.stems)), "")
+def _shape(reading: Reading, intent: Intent, *, own: bool) -> str:
+    """The clause that shows the shape of routine work, near its beginning, where its verb stands.
+
+    Groundwork acts by nature; any action will do there: its tier takes it before a person.
+    """
+    groundwork = own or intent.service_type in TIER_BY_TYPE or intent.kind == "component"
+    for clause in reading.clauses:
+        content = [w for w in clause.stems if w not in v.PASSED_OVER]
+        if v.OBSERVE.intersection(content[:SHAPE_STEMS]):
+            return _quote(clause)
+        if groundwork and v.ACTION.intersection(clause.stems):
+            return _quote(clause)
+    return ""
 
 
 def _subject(reading: Reading) -> set[str]:
@@ -274,7 +307,7 @@ def _groundwork(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
     topic = "system improves itself shared infrastructure safer faster"
     quote = mentions(v.GROUNDWORK, facts.stated)
     declared = intent.service_type in TIER_BY_TYPE or intent.kind == "component"
-    if quote or declared:
+    if (quote and facts.shape) or declared:
         note = "groundwork for the whole" if quote else f"declared as {intent.service_type}"
         sheet.add("groundwork", GROUNDWORK, topic=topic, quote=quote, note=note)
     else:
@@ -284,10 +317,9 @@ def _groundwork(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
 def _clarity(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
     topic = "quality tested measured promised"
     subject = len(_subject(facts.stated))
-    named = SUBJECT if subject >= CLEAR_STEMS else SUBJECT / 2 if subject else 0.0
+    named = SUBJECT if subject >= CLEAR_STEMS else SUBJECT * subject / 4
     sheet.add("clarity: subject", named, topic=topic, note=f"{subject} words say what it is about")
-    action = _action(facts.stated)
-    sheet.add("clarity: action", ACTION if action else 0.0, topic=topic, quote=action)
+    sheet.add("clarity: action", ACTION if facts.shape else 0.0, topic=topic, quote=facts.shape)
     measure = next((_quote(c) for c in facts.stated.clauses if v.MEASURE & set(c.stems)), "")
     sheet.add("clarity: measure", MEASURE if measure else 0.0, topic=topic, quote=measure)
     spec = intent.spec or {}
@@ -299,9 +331,9 @@ def _clarity(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
         quote = mentions(v.VAGUE, facts.stated)
         sheet.add("clarity: vague words", VAGUE * min(vague, 2), topic=topic, quote=quote)
     if facts.unreadable:
-        note = "this part could not be read, so a person reads it"
+        note = "what this part is for was not recognised, so a person reads it"
         sheet.add("clarity: unreadable", UNREADABLE, topic=topic, quote=facts.unreadable, note=note)
-    if subject < CLEAR_STEMS or not action:
+    if subject < CLEAR_STEMS or not facts.shape:
         sheet.advise("Name what is recorded, what is done with it and what comes out.")
     if not measure:
         sheet.advise("Name a result that can be measured: a total, a rate, a time.")
@@ -433,10 +465,9 @@ def _risk_factors(
     used = BUILT_IN.intersection(intent.dependencies)
     note(bool(used), f"depends on {', '.join(sorted(used))}", "built-in dependency")
     note(len(intent.dependencies) > DEPENDENCIES_MANY, "many dependencies", "many dependencies")
-    note(intent.service_type == "api_gateway", "opens to the outside", "opens to the outside")
     note(intent.service_type == "data", "holds data for others", "holds data for others")
     note(intent.kind == "retire", "ends a running service", "retire")
-    note(bool(facts.unreadable), "a part could not be read", "suspect")
+    note(bool(facts.unreadable), "a part was not understood", "suspect")
     note(bool(mentions(v.POINTLESS, facts.stated)), "no use is intended", "unclear")
     for effect in facts.effects:
         note(True, effect.name, "effect")

@@ -44,36 +44,44 @@ class Rule:
     anywhere: bool = False
     unless: frozenset[str] = frozenset()  # stems that make it ordinary
     adjacent: bool = True  # False: "edit history" is a noun, "edit the history" is not
+    reported: bool = False  # "count phishing reports" is about it and does not do it
 
 
 EFFECTS: tuple[Rule, ...] = (
-    Rule("money", "effect", "people", (v.MOVE_MONEY, v.MONEY), within=3),
+    Rule("money", "effect", "people", (v.MOVE_MONEY, v.MONEY), within=5),
     Rule("money", "effect", "people", (v.MONEY_ALONE,)),
     Rule("personal data", "effect", "people", (v.PERSONAL,)),
+    Rule("personal data", "effect", "people", (v.PERSON, v.ABOUT_PERSON), 4, True),
+    Rule("personal data", "effect", "people", (v.OBSERVING, v.INDIVIDUAL), within=3),
     Rule("outside effects", "effect", "people", (v.REACH_OUT, v.OUTSIDE), within=5, adjacent=False),
     Rule("outside effects", "effect", "people", (v.OUTSIDE_ALONE,)),
     Rule("cannot be undone", "effect", "people", (v.ERASE, v.STORED), unless=v.RECORD_EDITING),
+    Rule("cannot be undone", "effect", "people", (v.ERASE_ALONE,)),
     Rule("runs code", "effect", "people", (v.RUN_CODE,)),
     Rule("infrastructure", "effect", "people", (v.OPERATE, v.INFRASTRUCTURE), within=4),
     Rule("physical devices", "effect", "people", (v.PHYSICAL,)),
+    Rule("physical devices", "effect", "people", (v.MOVE_THINGS, v.THINGS), within=4),
     Rule("secrets", "effect", "people", (v.SECRETS,)),
     Rule("decides about people", "effect", "people", (v.LEGAL,)),
+    Rule("decides about people", "effect", "people", (v.JUDGE, v.JUDGED), within=4),
 )
 
 ATTEMPTS: tuple[Rule, ...] = (
     Rule("tampers with the record", "hostile", "record", (v.TAMPER, v.TRAIL), 5, adjacent=False),
-    Rule("switches controls off", "hostile", "record", (v.DISABLE, v.CONTROL), 5),
+    Rule("switches controls off", "hostile", "record", (v.DISABLE, v.CONTROL), 7),
     Rule("loosens controls", "suspect", "record", (v.LOOSEN, v.CONTROL), 4),
     Rule("avoids control", "suspect", "record", (v.WITHOUT_CONTROL,)),
+    Rule("works in secret", "suspect", "record", (v.STEALTH,)),
     Rule("escapes control", "hostile", "record", (v.RUNAWAY,)),
     Rule("acts behind people's backs", "hostile", "harmless", (v.WITHOUT_CONSENT,)),
     Rule("watches individuals", "hostile", "harmless", (v.WATCH, v.PERSON, v.PRIVATE), 10, True),
     Rule("watches individuals", "hostile", "harmless", (v.SURVEILLANCE,)),
-    Rule("attacks others", "hostile", "harmless", (v.ATTACK,)),
+    Rule("attacks others", "hostile", "harmless", (v.ATTACK,), reported=True),
     Rule("deceives", "hostile", "harmless", (v.DECEIVE, v.DECEIVED), 4),
-    Rule("deceives", "hostile", "harmless", (v.DECEPTION,)),
+    Rule("deceives", "hostile", "harmless", (v.DECEPTION,), reported=True),
     Rule("treats people unfairly", "suspect", "harmless", (v.UNFAIR,)),
     Rule("takes data out", "hostile", "harmless", (v.STEAL,)),
+    Rule("takes data out", "hostile", "harmless", (v.GRAB, v.GRABBED), 4),
     Rule("takes data out", "hostile", "harmless", (v.TAKE, v.SECRETS), 6),
     Rule("takes data out", "hostile", "harmless", (v.TAKE, v.SENSITIVE, v.ELSEWHERE), 14),
 )
@@ -182,9 +190,9 @@ def self_references(reading: Reading) -> Iterator[Finding]:
 
 
 def _about_policies(clause: Clause) -> bool:
-    if _first(v.POLICY_WORD, clause) is None or _first(v.POLICY_ELSEWHERE, clause) is not None:
-        return False
-    return _first(v.POLICY_CONTEXT, clause) is not None
+    """Who speaks of policies or approvals without saying of what, speaks of ours."""
+    named = _first(v.POLICY_ELSEWHERE, clause) is not None
+    return not named and _first(v.POLICY_WORD, clause) is not None
 
 
 def _by_rules(clause: Clause, rules: Sequence[Rule]) -> Iterator[Finding]:
@@ -193,35 +201,39 @@ def _by_rules(clause: Clause, rules: Sequence[Rule]) -> Iterator[Finding]:
         if start is None or (rule.unless and rule.unless & set(clause.stems)):
             continue
         kind: Kind = rule.kind
-        if _only_mentioned(clause, start):
+        if _only_mentioned(clause, start, reported=rule.reported):
             kind = "suspect" if rule.kind in ("hostile", "suspect") else "self"
         yield Finding(kind, rule.principle, rule.name, _cut(clause.text))
 
 
-def _only_mentioned(clause: Clause, start: int) -> bool:
+def _only_mentioned(clause: Clause, start: int, *, reported: bool) -> bool:
     """Is the plan at ``start`` denied, or what the service protects against?"""
+    guarding = v.PROTECTION | v.OBSERVE if reported else v.PROTECTION
     for index in range(start - 1, max(-1, start - 8), -1):
         word = clause.stems[index]
         if word in v.NEGATION:
             return True
-        if word in v.PROTECTION and "," not in clause.stems[index:start] and start - index <= 5:
+        if word in guarding and "," not in clause.stems[index:start] and start - index <= 5:
             return True
     return False
 
 
 def _match(rule: Rule, clause: Clause) -> int | None:
     """The index where the rule's meaning begins in the clause, or None."""
-    places = [list(_places(concept, clause)) for concept in rule.concepts]
-    if not all(places):
-        return None
+    places = []
+    for concept in rule.concepts:
+        found = list(_places(concept, clause))
+        if not found:
+            return None
+        places.append(found)
     if len(places) == 1:
         return places[0][0][0]
     if rule.anywhere:
         return _together(places, rule.within)
-    found = _in_order(places, rule)
-    if found is None and len(places) == 2:
-        found = _passive(places[0], places[1], rule.within, clause)
-    return found
+    start = _in_order(places, rule)
+    if start is None and len(places) == 2:
+        start = _passive(places[0], places[1], rule.within, clause)
+    return start
 
 
 Place = tuple[int, int]  # first index, and one past the last
@@ -264,6 +276,8 @@ def _passive(verbs: list[Place], objects: list[Place], within: int, clause: Clau
 
 
 def _places(concept: Concept, clause: Clause) -> Iterator[Place]:
+    if concept.heads.isdisjoint(clause.stems):
+        return
     for index, word in enumerate(clause.stems):
         if word in concept.singles:
             yield index, index + 1

@@ -16,6 +16,7 @@ class Concept:
 
     singles: frozenset[str]
     phrases: Mapping[str, tuple[tuple[str, ...], ...]]
+    heads: frozenset[str]  # every stem that a match can begin with
 
 
 def concept(*texts: str) -> Concept:
@@ -27,7 +28,11 @@ def concept(*texts: str) -> Concept:
             singles.add(stems[0])
         else:
             phrases.setdefault(stems[0], []).append(stems)
-    return Concept(frozenset(singles), {first: tuple(rest) for first, rest in phrases.items()})
+    return Concept(
+        frozenset(singles),
+        {first: tuple(rest) for first, rest in phrases.items()},
+        frozenset(singles | phrases.keys()),
+    )
 
 
 def stems(text: str) -> frozenset[str]:
@@ -75,6 +80,18 @@ ACTION = stems(
     " orchestrate coordinate queue dispatch generate build test deploy repair recover heal replace"
     " improve learn recommend suggest explain tally log surface answer note"
 )
+# Watching, recording and reporting: the shape of routine work. What acts on the world is not in it.
+OBSERVE = stems(
+    "track record log manage plan schedule count report analyse analyze analysis analytics insight"
+    " summarise summarize summary calculate compute forecast predict estimate remind list"
+    " catalog catalogue register registry store keep collect monitor measure compare organise"
+    " organize categorise categorize classify group rank prioritise prioritize allocate validate"
+    " inspect aggregate visualise visualize dashboard show display chart index tag label maintain"
+    " annotate archive inventory reconcile tally map overview total rate average trend level"
+    " statistic statistics figure history breakdown comparison revenue income sales earning"
+    " tracking plot"
+)
+PASSED_OVER = ((FUNCTION | GENERIC) - OBSERVE) | {",", ":"}
 BENEFIT: Mapping[str, frozenset[str]] = {
     "revenue and cost": stems(
         "revenue income sales sale profit margin earning cost expense spend spending budget invoice"
@@ -98,7 +115,7 @@ BENEFIT: Mapping[str, frozenset[str]] = {
     ),
     "a safer or faster system": stems(
         "governance alignment blueprint policy quality reliability resilience failover recovery"
-        " observability telemetry metric monitoring tracing audit safety security latency cache"
+        " observability telemetry metric monitoring tracing audit safety latency cache"
         " queue scheduler testing"
     ),
 }
@@ -108,6 +125,11 @@ MEASURE = stems(
     " month quarter year hour minute level score threshold limit target deadline forecast history"
     " statistic statistics metric kpi figure distribution top ranking growth balance frequency"
     " volume amount quantity cost latency age overdue report status due"
+)
+ORDINARY = OBSERVE | stems(  # what a further sentence may speak of: records and what is shown
+    "create add edit update view search filter import sort query lookup warn alert count sum"
+    " number amount date name field type category status state title description column row"
+    " month week day year quarter weekly monthly daily yearly csv table per sale revenue income"
 )
 GROUNDWORK = concept(
     "governance blueprint alignment policy+engine phoenix failover self+heal self+improve"
@@ -132,15 +154,15 @@ SELF = concept(
     " spec+gate self+improve self+heal blueprint decision+log decision+engine approve+intent"
     " governed intent+approval deployment+gate release+gate"
 )
-POLICY_WORD = concept("policy approval approver safeguard guardrail oversight")
-POLICY_CONTEXT = concept(
-    "auto automatic automatically intent decide decision enforce evaluate engine autonomous mode"
-    " cel rule threshold human gate deploy build agent alignment bypass system service risk"
+POLICY_WORD = concept(
+    "policy approval approver approve approving safeguard guardrail oversight alignment permission"
+    " privilege entitlement autonomy"
 )
-POLICY_ELSEWHERE = concept(  # policies and approvals of ordinary life
+POLICY_ELSEWHERE = concept(  # policies and approvals of ordinary life: about something named here
     "insurance return refund privacy leave travel cookie warranty holiday vacation expense home"
     " car health insured premium policyholder claim purchase loan credit design document invoice"
-    " timesheet procurement budget order draft artwork content permit pet renewal broker"
+    " timesheet procurement budget order draft artwork content permit pet renewal broker wheel"
+    " text image shaft sequence layout"
 )
 
 # --- what goes before a person (principle 4) ------------------------------------------------------
@@ -168,11 +190,13 @@ PERSONAL = concept(
     " contact+information contact+list bank+account credit+card iban identity+document"
     " driving+licence driver+license next+of+kin employee+record personnel cv resume candidate"
     " applicant vacation+day sick+leave absence gps home+location location+data genetic"
-    " therapy mental+health pii gdpr phone+numbers email+addresses full+name"
+    " customer+data user+data client+data member+data customer+database user+database"
+    " customer+record user+record therapy mental+health pii gdpr phone+numbers email+addresses"
+    " full+name"
 )
 REACH_OUT = concept(
     "send post publish tweet email sms text message notify push call dial upload submit syndicate"
-    " broadcast order forward mail contact reply scrape crawl download webhook"
+    " broadcast order forward mail contact reply share invite sync scrape crawl download webhook"
 )
 OUTSIDE = concept(
     "email sms newsletter customer subscriber client social twitter facebook linkedin instagram"
@@ -182,7 +206,7 @@ OUTSIDE = concept(
 )
 OUTSIDE_ALONE = concept(
     "webhook newsletter scrape crawl mailing+list mass+email bulk+email social+media+post"
-    " third+party+api external+api outbound public+api"
+    " third+party+api external+api outbound public+api email mail sms tweet external marketplace"
 )
 ERASE = concept(
     "delete erase purge wipe destroy drop truncate shred overwrite obliterate format prune"
@@ -192,6 +216,7 @@ STORED = concept(
     "data record file account database table backup bucket history dataset document archive row"
     " collection volume disk snapshot repository customer user tenant schema entry"
 )
+ERASE_ALONE = concept("erase wipe purge destroy shred obliterate truncate")
 RECORD_EDITING = stems("create add edit update read view list insert")
 RUN_CODE = concept(
     "arbitrary+code arbitrary+command shell+command shell+script run+command execute+command"
@@ -211,6 +236,26 @@ PHYSICAL = concept(
     "actuator valve unlock+door door+lock drone robot+arm thermostat switch+off+machine furnace"
     " pump traffic+light braking brake weapon vehicle+control control+vehicle irrigation+valve"
     " insulin medication+dose dosing open+gate"
+)
+MOVE_THINGS = concept(
+    "open close lock unlock switch start stop turn drive steer heat cool dim move lift control"
+)
+THINGS = concept(
+    "gate door barrier valve machine motor engine light lamp heating pump conveyor lift elevator"
+    " crane robot oven boiler fan blind garage drone printer turbine"
+)
+JUDGE = concept("decide approve reject deny screen refuse accept score rank select shortlist admit")
+JUDGED = concept(
+    "loan credit applicant candidate visa benefit admission claim tenant tenancy parole asylum"
+    " application mortgage scholarship eligibility"
+)
+INDIVIDUAL = concept(
+    "employee individual citizen neighbour neighbor worker staff protester spouse partner child"
+    " children teenager tenant journalist activist resident pupil student voter colleague"
+)
+OBSERVING = Concept(OBSERVE, {}, OBSERVE)
+ABOUT_PERSON = concept(
+    "contact name photo picture portrait profile address email phone age nationality income debt"
 )
 SECRETS = concept(
     "secret credential password private+key api+key token ssh+key access+key encryption+key"
@@ -241,7 +286,7 @@ DISABLE = concept(
     "disable bypass circumvent evade turn+off switch+off deactivate subvert defeat weaken"
     " get+around work+around override skip suppress sidestep neutralise neutralize ignore"
     " disregard kill defang short+circuit stub+out mute undermine dodge switch+it+off forge"
-    " rubber+stamp"
+    " rubber+stamp hide conceal falsify"
 )
 LOOSEN = concept(
     "remove avoid lower loosen relax raise reduce replace suspend pause delay waive drop"
@@ -266,6 +311,10 @@ WITHOUT_CONSENT = concept(
     "without+consent without+their+consent without+knowledge without+their+knowledge"
     " without+knowing without+them+knowing unaware unknowingly behind+their+back covertly secretly"
     " covert in+secret without+telling without+informing unnoticed surreptitious"
+)
+STEALTH = concept(
+    "silently quietly stealth stealthy invisible invisibly hidden inconspicuously discreetly"
+    " without+anyone without+anybody nobody+notice nobody+see no+one+notice no+one+see"
 )
 WATCH = concept(
     "monitor track record watch follow log profile listen read observe scan infer score screenshot"
@@ -293,9 +342,9 @@ ATTACK = concept(
     "hack exploit ddos phish phishing malware ransomware botnet trojan rootkit brute+force"
     " crack+password sql+injection backdoor dox doxx cyberattack denial+of+service reverse+shell"
     " privilege+escalation credential+stuffing cryptojack mine+crypto mine+bitcoin crypto+miner"
-    " cryptocurrency+mine weapon explosive zero+day payload+dropper worm scan+port port+scan"
-    " vulnerable+host spam flood+server sabotage blackmail extort extortion steal theft hijack"
-    " password+cracker carding"
+    " cryptocurrency+mine zero+day payload+dropper scan+port port+scan"
+    " vulnerable+host spam flood+server sabotage blackmail extort extortion"
+    " password+cracker"
 )
 DECEIVE = concept(
     "fake fabricate forge counterfeit impersonate deceive mislead bogus sham fraudulent pose"
@@ -326,7 +375,8 @@ SENSITIVE = concept(
     "customer+data customer+database customer+record user+data user+database user+record"
     " personal+data personal+information all+data database event+log whole+log all+event"
     " source+code all+record every+record company+data internal+data confidential+data"
-    " confidential data+dump backup contact+list internal+document customer+list medical+record"
+    " confidential data+dump every+event event+of+the+log entire+log the+log backup"
+    " contact+list internal+document customer+list medical+record"
     " trade+secret intellectual+property"
 )
 ELSEWHERE = concept(
@@ -335,7 +385,12 @@ ELSEWHERE = concept(
     " private+server our+server my+server someone+else overseas anonymous gist telegram bucket"
     " personal+email home+server gmail elsewhere darknet dark+web url"
 )
-STEAL = concept("exfiltrate exfiltration harvest siphon smuggle leak steal skim data+theft")
+STEAL = concept("exfiltrate exfiltration siphon smuggle")
+GRAB = concept("harvest leak steal skim hijack snatch")
+GRABBED = concept(
+    "data document secret credential password email address record customer user identity account"
+    " session file key information contact detail"
+)
 RUNAWAY = concept(
     "replicate+itself copy+itself spread+itself self+replicate escape+the+sandbox escape+sandbox"
     " break+out+of persist+after survive+shutdown prevent+shutdown cannot+be+stopped"

@@ -18,10 +18,14 @@ _LOOKALIKES = str.maketrans(
 _LEET = str.maketrans("0134578@$", "oieastbas")
 _SPACED = re.compile(r"\b(?:[A-Za-z][ .\-_*]){3,}[A-Za-z]\b")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_POSSESSIVE = re.compile(r"['’]s\b")  # noqa: RUF001 (the typographic one is meant)
 _SENTENCE = re.compile(r"[.;!?\n\r]+(?:\s|$)|[;!?\n\r]")
 _WORD = re.compile(r"[a-z0-9@$]+|,|:")
 _DIGIT_INSIDE = re.compile(r"^(?=.*[a-z])(?=.*[0-9@$])[a-z0-9@$]{4,}$")
 _BLOB = re.compile(r"[A-Za-z0-9+/=_\-]{40,}")
+
+
+CLAUSE_CHARS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,21 @@ def read(texts: Iterable[str], known: frozenset[str]) -> Reading:
         clean = _clean(text, disguised)
         cleaned.append(clean.lower())
         for sentence in _SENTENCE.split(clean):
-            clause = _clause(sentence, known, disguised)
-            if clause is not None:
-                clauses.append(clause)
+            for part in _parts(sentence):
+                clause = _clause(part, known, disguised)
+                if clause is not None:
+                    clauses.append(clause)
     return Reading(tuple(clauses), "\n".join(cleaned), tuple(disguised))
+
+
+def _parts(sentence: str) -> Iterable[str]:
+    """A sentence, or, of an endless one, pieces that overlap: work stays linear in the text."""
+    if len(sentence) <= CLAUSE_CHARS_MAX:
+        return (sentence,)
+    step = CLAUSE_CHARS_MAX - 200
+    return tuple(
+        sentence[start : start + CLAUSE_CHARS_MAX] for start in range(0, len(sentence), step)
+    )
 
 
 def _clean(text: str, disguised: dict[str, None]) -> str:
@@ -86,6 +101,7 @@ def _clean(text: str, disguised: dict[str, None]) -> str:
     if _SPACED.search(plain):
         disguised["spaced-out words"] = None
         plain = _SPACED.sub(lambda m: re.sub(r"[ .\-_*]", "", m.group()), plain)
+    plain = _POSSESSIVE.sub("", plain)
     if _BLOB.search(plain):
         disguised["an encoded block"] = None
     return plain
