@@ -1,8 +1,14 @@
-"""From an intent to the events of its SPEC: draft, verify, improve, accept or ask."""
+"""From an intent to the events of its SPEC: draft, verify, improve, accept or ask.
+
+With a key a model drafts; the published rules draft where there is none, and where it fails.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal, Protocol
+
+import structlog
 
 from domain.delivery_events import (
     Score,
@@ -14,6 +20,7 @@ from domain.delivery_events import (
 )
 from domain.event import Event
 from domain.intent import Intent
+from domain.spec.check import cel_problems
 from domain.spec.draft import Draft, NeedsDetail, draft
 from domain.spec.model import Problem, Spec, SpecInvalid, read_spec, spec_digest
 from domain.spec.optimize import Optimized, optimize
@@ -21,9 +28,24 @@ from domain.spec.render import difference
 from domain.spec.score import score
 from domain.spec.upgrade import unsafe_changes
 from infra import spec_cel
+from infra.claude_spec import DraftFailed, Extra
+from infra.generator.generate import problems
 from infra.ports import Context
 from projections.specs import IN_USE, SPECS
 from services.sovereign_factory.beyond import losses
+
+DraftedBy = Literal["rules", "claude", "submitted"]
+_log = structlog.get_logger(__name__)
+
+
+class Drafter(Protocol):
+    async def draft(self, intent: Intent, *, version: str, extra: Extra) -> Draft:
+        """Return a draft.
+
+        Raises:
+            NeedsDetail: there is nothing to build on.
+            DraftFailed: no usable answer.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +53,37 @@ class Assembly:
     """Makes the events of one attempt; a SPEC must reach the gate of the settings."""
 
     ctx: Context
+    drafter: Drafter | None = None
 
-    def events(
+    async def events(
         self, intent: Intent, *, attempt: int, version: str, at: datetime
     ) -> Sequence[Event]:
         """Return the events to append, in order: an accepted SPEC, or what a person must say."""
         try:
-            made = draft(intent, version=version, judge=spec_cel.judge)
+            made, by = await self._drafted(intent, version)
         except NeedsDetail as lacking:
             return (self._asked(intent, attempt, at, lacking.questions, None),)
         except SpecInvalid as invalid:
             asked = tuple(f"spec.{problem}" for problem in invalid.problems)
             return (self._asked(intent, attempt, at, asked, None),)
-        return self.judged(intent, made, attempt=attempt, at=at)
+        return self.judged(intent, made, attempt=attempt, at=at, by=by)
 
-    def judged(self, intent: Intent, made: Draft, *, attempt: int, at: datetime) -> Sequence[Event]:
+    async def _drafted(self, intent: Intent, version: str) -> tuple[Draft, DraftedBy]:
+        if self.drafter is None or intent.spec:
+            made = draft(intent, version=version, judge=spec_cel.judge)
+            return made, "submitted" if made.submitted else "rules"
+        try:
+            return await self.drafter.draft(intent, version=version, extra=_unbuildable), "claude"
+        except DraftFailed as failed:
+            _log.warning("spec_drafted_by_rules", intent=intent.intent_id, reason=str(failed))
+            made = draft(intent, version=version, judge=spec_cel.judge)
+            return replace(
+                made, notes=(f"by rules, as the model failed: {failed}", *made.notes)
+            ), "rules"
+
+    def judged(
+        self, intent: Intent, made: Draft, *, attempt: int, at: datetime, by: DraftedBy
+    ) -> Sequence[Event]:
         """Return the events for a draft, whoever made it."""
         beyond = losses(made.spec, self.ctx.views)
         first = score(made.spec, beyond)
@@ -56,7 +94,7 @@ class Assembly:
         events: list[Event] = [
             SpecDrafted(
                 intent_id=intent.intent_id, at=at, attempt=attempt, document=made.spec.document(),
-                digest=digest, drafter="submitted" if made.submitted else "rules",
+                digest=digest, drafter=by,
                 notes=made.notes,
             ),
             SpecVerified(
@@ -94,6 +132,11 @@ class Assembly:
             intent_id=intent.intent_id, at=at, attempt=attempt, questions=questions,
             score=total, service_name=intent.service_name,
         )  # fmt: skip
+
+
+def _unbuildable(spec: Spec) -> Sequence[str]:
+    found = cel_problems(spec, spec_cel.check) or problems(spec)
+    return tuple(map(str, found))
 
 
 def errors(scored: Score) -> tuple[str, ...]:

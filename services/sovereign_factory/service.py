@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infra.claude_spec import ClaudeDrafter
 from infra.ports import Context, Term
 from infra.work import Worker
 from projections.specs import PIPELINES, SPECS, TABLES, PipelineRow
@@ -24,9 +25,9 @@ class SovereignFactory:
     dependencies: Sequence[str] = ("nats",)
     tables = TABLES
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, assembly: Assembly) -> None:
         self._ctx = ctx
-        self._assembly = Assembly(ctx)
+        self._assembly = assembly
 
     def routes(self) -> Sequence[Any]:
         return routes(self._ctx, self._assembly)
@@ -62,5 +63,13 @@ class SovereignFactory:
         ).run(term)
 
 
+def _drafter(ctx: Context) -> ClaudeDrafter | None:
+    """The model that drafts SPECs, where a key is set."""
+    key = ctx.settings.anthropic_api_key
+    if key is None:
+        return None
+    return ClaudeDrafter(api_key=key.get_secret_value(), model=ctx.settings.model)
+
+
 def create(ctx: Context) -> SovereignFactory:
-    return SovereignFactory(ctx)
+    return SovereignFactory(ctx, Assembly(ctx, _drafter(ctx)))

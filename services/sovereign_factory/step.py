@@ -26,7 +26,7 @@ async def assemble(ctx: Context, assembly: Assembly, row: PipelineRow, term: Ter
     last = await ctx.log.last(f"events.spec.{row.intent_id}")
     if last is not None and last.event.attempt >= row.attempt:  # type: ignore[attr-defined]
         return last.position
-    events = assembly.events(
+    events = await assembly.events(
         row.intent, attempt=row.attempt, version=next_version(ctx, row), at=ctx.clock.now()
     )
     meta = Meta(
@@ -89,7 +89,7 @@ async def answer(
         raise IllegalTransition(f"the SPEC of {intent_id} does not wait for detail")
     told = row.intent.model_copy(update={"spec": {**(row.intent.spec or {}), **detail}})
     made = draft(told, version=next_version(ctx, row), judge=spec_cel.judge)
-    events = assembly.judged(told, made, attempt=row.attempt, at=ctx.clock.now())
+    events = assembly.judged(told, made, attempt=row.attempt, at=ctx.clock.now(), by="submitted")
     meta = Meta(
         command_id=command_id,
         actor=person,
