@@ -12,7 +12,7 @@ STDLIB = {
     "pathlib": "Path",
     "sqlite3": "Connection",
     "types": "SimpleNamespace",
-    "typing": "Annotated Any Literal ParamSpec TypeVar",
+    "typing": "Annotated Any Literal ParamSpec Self TypeVar",
     "uuid": "UUID uuid5",
 }
 THIRD_PARTY = {

@@ -331,6 +331,10 @@ class RecordPlan:
         return self.source.states.initial if self.source.states else ""
 
     @property
+    def initial_argument(self) -> str:
+        return f", state={quoted(self.initial)}" if self.states else ""
+
+    @property
     def state_names(self) -> str:
         return ", ".join(self.source.states.names) if self.source.states else ""
 
