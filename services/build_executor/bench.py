@@ -1,0 +1,90 @@
+"""A build's own folder on this host, its log, and the processes that work in it.
+
+Layout      ``<data dir>/builds/<build id>/``: ``build.log``; during the build ``tree/`` and ``dist/``
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from domain.errors import DomainError
+
+_PRODUCT = Path(__file__).resolve().parents[2]
+_TOOL_S_MAX = 60.0
+_LOG_BYTES_MAX = 2 * 2**20
+
+
+class StepFailed(DomainError):
+    """A step of the build says no; ``step`` names it. Trying again unchanged would say no again."""
+
+    def __init__(self, step: str, reason: str) -> None:
+        super().__init__(f"{step}: {reason}")
+        self.step = step
+        self.reason = reason
+
+
+class Bench:
+    def __init__(self, data_dir: Path, build_id: str) -> None:
+        self.folder = data_dir.absolute() / "builds" / build_id
+        self.tree = self.folder / "tree"
+        self.dist = self.folder / "dist"
+        self.log = self.folder / "build.log"
+
+    async def tool(self, step: str, job: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Run one step of ``services.build_executor.tool`` here; return what it says.
+
+        Raises:
+            StepFailed: it refused, broke or took too long.
+        """
+        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "services.build_executor.tool",
+            step,
+            str(self.folder),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=_PRODUCT,
+            env={"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": str(_PRODUCT)},
+        )
+        try:
+            async with asyncio.timeout(_TOOL_S_MAX):
+                out, err = await process.communicate(json.dumps(job or {}).encode())
+        except TimeoutError:
+            raise StepFailed(step, f"took more than {_TOOL_S_MAX:g} s") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode != 0:
+            lines = err.decode(errors="replace").strip().splitlines() or ["no message"]
+            raise StepFailed(step, lines[-1][:1000])
+        answer = json.loads(out)
+        assert isinstance(answer, dict)
+        return answer
+
+    def note(self, text: str) -> None:
+        """Add to the build's log; what would make it too long is left out."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as file:
+            if file.tell() < _LOG_BYTES_MAX:
+                file.write(text.rstrip("\n").encode() + b"\n")
+
+    def read_log(self) -> str | None:
+        """The log as it is now; None when this host has none."""
+        try:
+            return self.log.read_text(errors="replace")
+        except OSError:
+            return None
+
+    def clear(self) -> None:
+        """Take away everything but the log."""
+        shutil.rmtree(self.tree, ignore_errors=True)
+        shutil.rmtree(self.dist, ignore_errors=True)

@@ -1,0 +1,211 @@
+"""From a claimed build to a signed artifact; what the log already has is not done again.
+
+Tests and packaging run at the same time: the wheel depends on the tree alone. It is recorded, and
+so exists for the rest of the system, only after the tests have passed.
+"""
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from domain.build import Fail, Record, Start, State, next_version
+from domain.delivery_events import ArtifactPackaged, CodeGenerated, TestsFailed, TestsPassed
+from domain.errors import NotFound
+from infra.packaging import Origin, Wheel, provenance
+from infra.ports import Context, Term
+from infra.signing import ensure_keys, sign
+from projections.builds import BUILDS
+from projections.specs import SPECS
+from services.build_executor.bench import Bench, StepFailed
+from services.build_executor.claims import Claim, load, record
+from services.build_executor.tests_run import Outcome, run_tests
+
+
+class Maker:
+    def __init__(self, ctx: Context, claim: Claim, term: Term) -> None:
+        self._ctx = ctx
+        self._claim = claim
+        self._term = term
+        self.bench = Bench(Path(ctx.settings.data_dir), claim.build_id)
+
+    async def make(self, document: dict[str, Any], digest: str, version: str) -> State:
+        """Return the build once it is packaged, or ended.
+
+        Raises:
+            StepFailed: a step says no.
+            IllegalTransition: a person cancelled the build meanwhile.
+        """
+        claim = self._claim
+        began = self._ctx.clock.now()
+        start = Start(
+            build_id=claim.build_id,
+            intent_id=claim.intent_id,
+            service_name=claim.intent.service_name,
+            version=version,
+            spec_digest=digest,
+            epoch=self._term.epoch,
+            at=began,
+        )
+        await record(self._ctx, claim, self._term, f"start/{self._term.epoch}", start)
+        state, _ = await load(self._ctx, claim)
+        assert state.started is not None
+        self._note(f"build of {claim.intent.service_name} {state.started.version}")
+        generated = await self._generate(state, document)
+        packing = asyncio.create_task(self.bench.tool("package"))
+        try:
+            sandbox = await self._test(state)
+            if sandbox is None:
+                return (await load(self._ctx, claim))[0]
+            packed = await packing
+        finally:
+            packing.cancel()
+            await asyncio.gather(packing, return_exceptions=True)
+        await self._deliver(state, generated, packed, sandbox, began)
+        await asyncio.to_thread(self.bench.clear)
+        return (await load(self._ctx, claim))[0]
+
+    async def _generate(self, state: State, document: dict[str, Any]) -> dict[str, Any]:
+        assert state.started is not None
+        job = {"document": document, "version": state.started.version}
+        done = await self.bench.tool("generate", job)
+        if state.generated and state.generated.tree_digest != done["tree_digest"]:
+            raise StepFailed("generate", "the generator changed since this build was tested; retry")
+        event = CodeGenerated(
+            build_id=self._claim.build_id,
+            intent_id=self._claim.intent_id,
+            at=self._ctx.clock.now(),
+            files=done["files"],
+            lines=done["lines"],
+            tree_digest=done["tree_digest"],
+            generator_version=done["generator_version"],
+            duration_s=done["duration_s"],
+        )
+        self._note(f"generated {event.files} files, {event.lines} lines: {event.tree_digest}")
+        await record(self._ctx, self._claim, self._term, "generated", Record(event=event))
+        return done
+
+    async def _test(self, state: State) -> str | None:
+        """Return the sandbox's level; None when the tests failed, which is then recorded."""
+        if isinstance(state.tests, TestsPassed):
+            return state.tests.sandbox
+        outcome = await run_tests(self.bench.tree, wanted=self._ctx.settings.sandbox)
+        self._note(f"tests in sandbox {outcome.result.level}:\n{outcome.result.output}")
+        log = await asyncio.to_thread(self.bench.read_log)
+        log_digest = await self._ctx.objects.put((log or "").encode(), description="build log")
+        if not outcome.ok:
+            await self._tests_failed(outcome, log_digest)
+            return None
+        passed = TestsPassed(
+            build_id=self._claim.build_id,
+            intent_id=self._claim.intent_id,
+            at=self._ctx.clock.now(),
+            passed=outcome.passed,
+            sandbox=outcome.result.level,
+            duration_s=outcome.result.duration_s,
+            log_digest=log_digest,
+        )
+        await record(self._ctx, self._claim, self._term, "tested", Record(event=passed))
+        return outcome.result.level
+
+    async def _tests_failed(self, outcome: Outcome, log_digest: str) -> None:
+        at = self._ctx.clock.now()
+        failed = TestsFailed(
+            build_id=self._claim.build_id,
+            intent_id=self._claim.intent_id,
+            at=at,
+            passed=outcome.passed,
+            failed=outcome.failed,
+            sandbox=outcome.result.level,
+            report=outcome.report,
+            duration_s=outcome.result.duration_s,
+            log_digest=log_digest,
+        )
+        stopped = outcome.result.stopped
+        why = f"stopped by its limit, {stopped}" if stopped else f"{outcome.failed} tests failed"
+        if not stopped and not outcome.failed:
+            why = f"the test run ended with {outcome.result.exit_code}, {outcome.passed} passed"
+        fail = Fail(
+            build_id=self._claim.build_id,
+            intent_id=self._claim.intent_id,
+            step="test",
+            reason=why,
+            at=at,
+        )
+        await record(self._ctx, self._claim, self._term, "tested", Record(event=failed), fail)
+
+    async def _deliver(
+        self,
+        state: State,
+        generated: dict[str, Any],
+        packed: dict[str, Any],
+        sandbox: str,
+        began: datetime,
+    ) -> None:
+        """Sign and store, then record: what the event names can be fetched by anybody."""
+        assert state.started is not None
+        ctx, claim = self._ctx, self._claim
+        keys = await asyncio.to_thread(ensure_keys, ctx.settings.data_dir)
+        data, sbom = await asyncio.to_thread(_read_dist, self.bench.dist, packed["wheel"])
+        wheel = Wheel(packed["wheel"], data)
+        description = f"{claim.intent.service_name} {state.started.version}"
+        sbom_digest = await ctx.objects.put(sbom, description=f"{description} SBOM")
+        origin = Origin(
+            build_id=claim.build_id,
+            intent_id=claim.intent_id,
+            service_name=claim.intent.service_name,
+            version=state.started.version,
+            spec_digest=state.started.spec_digest,
+            tree_digest=generated["tree_digest"],
+            generator_version=generated["generator_version"],
+            templates_digest=generated["templates_digest"],
+            decision_digest=claim.decision_digest(),
+            approval_digests=claim.approval_digests(),
+            sandbox=sandbox,
+            sbom_digest=sbom_digest,
+            epoch=self._term.epoch,
+            started_at=began,
+            finished_at=ctx.clock.now(),
+        )
+        envelope = sign(provenance(wheel, origin), keys)
+        event = ArtifactPackaged(
+            build_id=claim.build_id,
+            intent_id=claim.intent_id,
+            at=ctx.clock.now(),
+            artifact_digest=await ctx.objects.put(wheel.data, description=description),
+            wheel=wheel.name,
+            sbom_digest=sbom_digest,
+            provenance_digest=await ctx.objects.put(
+                envelope, description=f"{description} provenance"
+            ),
+            key_id=keys.key_id,
+            size_bytes=len(wheel.data),
+            duration_s=packed["duration_s"],
+        )
+        self._note(f"packaged {wheel.name}, {len(data)} bytes: {event.artifact_digest}")
+        await record(ctx, claim, self._term, "packaged", Record(event=event))
+
+    def _note(self, text: str) -> None:
+        self.bench.note(f"[{self._ctx.clock.now().isoformat(timespec='milliseconds')}] {text}")
+
+
+def _read_dist(dist: Path, wheel: str) -> tuple[bytes, bytes]:
+    return (dist / wheel).read_bytes(), (dist / "sbom.cdx.json").read_bytes()
+
+
+def spec_of(ctx: Context, claim: Claim) -> tuple[dict[str, Any], str, str]:
+    """Return the accepted SPEC's document, digest and the version to build.
+
+    Raises:
+        NotFound: the view has no accepted SPEC of this attempt.
+    """
+    row = ctx.views.get(SPECS, claim.intent_id)
+    if row is None or row.attempt != claim.pipeline.attempt or row.status != "accepted":
+        raise NotFound(f"no accepted SPEC of {claim.intent_id}, attempt {claim.pipeline.attempt}")
+    used = [
+        build.version
+        for build in ctx.views.all(BUILDS, service_name=row.service_name, claimed=True)
+        if build.build_id != claim.build_id
+    ]
+    version = row.version if row.version and row.version not in used else next_version(tuple(used))
+    return row.document, row.digest, version
