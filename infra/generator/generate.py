@@ -153,7 +153,9 @@ def _own_names(plan: Plan) -> dict[str, str]:
         "Steps": "tests.steps",
     }
     kinds = ("Text", "Email", "Int", "Number", "Bool", "Day", "Moment")
-    own |= dict.fromkeys(("Fields", "Changes", "OnDay", "AtMoment", *kinds, "read"), f"{package}.fields")
+    own |= dict.fromkeys(
+        ("Fields", "Changes", "OnDay", "AtMoment", *kinds, "read"), f"{package}.fields"
+    )
     own |= dict.fromkeys(("UniqueValue", "value_id", "exact", "caseless"), f"{package}.unique")
     for record in plan.records:
         own |= dict.fromkeys(_names_of(record), f"{package}.domain.{record.name}")

@@ -16,10 +16,11 @@ STDLIB = {
     "uuid": "UUID uuid5",
 }
 THIRD_PARTY = {
-    "domain.errors": "Invalid NotFound TransientError",
+    "domain.errors": "DomainError Invalid NotFound TransientError",
     "eventsourcing.application": "AggregateNotFoundError Application",
     "eventsourcing.domain": "Aggregate",
     "eventsourcing.persistence": "IntegrityError JSONTranscoder PersistenceError Transcoding",
+    "eventsourcing.utils": "TopicError",
     "infra.http.problems": "PROBLEM_HANDLERS",
     "infra.http.requests": "command_id",
     "infra.ports": "Context Term",

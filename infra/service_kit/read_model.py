@@ -4,6 +4,7 @@ Delivery    a subscription from the checkpoint on; what waits is applied as one 
             rows together with the checkpoint, so that nothing is counted twice or lost.
 Rebuild     the file's name holds the version of the tables; another version starts from position 0
             in a file of its own. A damaged file is dropped and built again.
+Unknown     events that a newer version of the service added are left out and counted.
 Threads     one reads the log, one writes; queries run on the caller's thread, each thread on a
             connection of its own and to the last row: a statement left open, even one of another
             thread, would keep showing the tables as they were when it began.
@@ -27,6 +28,7 @@ from uuid import UUID
 import structlog
 from eventsourcing.application import Application
 from eventsourcing.persistence import Notification
+from eventsourcing.utils import TopicError
 
 from domain.errors import Invalid, TransientError
 
@@ -83,6 +85,7 @@ class ReadModel:
         """Open the tables under ``directory``, which belongs to one instance alone."""
         directory.mkdir(parents=True, exist_ok=True)
         self.problem = ""
+        self.unknown = 0  # events of a newer version that were left out
         self._app = app
         self._path = directory / f"read-model-{self.version}.sqlite"
         self._writer = self._open()
@@ -239,11 +242,20 @@ class ReadModel:
         with self._transaction():
             for notification in batch:
                 if notification.id > self._position:
-                    self.fold(self._app.mapper.to_domain_event(notification), notification.id)
+                    self._fold(notification)
             self._writer.execute("UPDATE checkpoint SET position = ?", (batch[-1].id,))
         with self._moved:
             self._position = max(self._position, batch[-1].id)
             self._moved.notify_all()
+
+    def _fold(self, notification: Notification) -> None:
+        try:
+            event = self._app.mapper.to_domain_event(notification)
+        except TopicError:  # after a rollback: a newer version wrote what this one does not know
+            self.unknown += 1
+            _log.warning("unknown_event", topic=notification.topic, position=notification.id)
+        else:
+            self.fold(event, notification.id)
 
     def _complain(self, doing: str, error: Exception) -> None:
         if not self._stopping.is_set():
