@@ -63,7 +63,8 @@ def show_(
             name = recorded.event.type.split(".")[0]
             out.print(
                 f"{recorded.position:>8}  {recorded.event.at:%Y-%m-%d %H:%M:%S}  {name:<20}"
-                f" {text(recorded.actor):<18} {text(recorded.subject)}"
+                f" {text(recorded.actor):<18} {text(recorded.subject)}",
+                soft_wrap=True,
             )
 
 

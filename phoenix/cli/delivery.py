@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 import httpx
 import typer
+from rich.markdown import Markdown
 
 from infra.settings import BASE_PORTS
 from phoenix.cli.client import Client, NotReachable, Refused
 from phoenix.cli.governance import read_json
-from phoenix.cli.output import AsJson, out, pairs, show, table
+from phoenix.cli.output import AsJson, out, pairs, raw, show, table
 
 spec = typer.Typer(help="Score, show and improve SPECs.", no_args_is_help=True)
 build = typer.Typer(help="Look into builds, and roll back.", no_args_is_help=True)
@@ -100,7 +101,7 @@ def show_spec(intent_id: str, as_json: AsJson = False) -> None:
 @spec.command()
 def render(intent_id: str) -> None:
     """Print the SPEC.md of an intent."""
-    out.print(Client().text(FACTORY, f"/specs/{intent_id}/SPEC.md"), markup=False, highlight=False)
+    raw(Client().text(FACTORY, f"/specs/{intent_id}/SPEC.md"))
 
 
 @build.command(name="show")
@@ -113,8 +114,7 @@ def show_build(build_id: str, as_json: AsJson = False) -> None:
 @build.command()
 def log(build_id: str) -> None:
     """Print the output of a build."""
-    text = Client().text(EXECUTOR, f"/builds/{build_id}/log", accept="text/plain")
-    out.print(text, markup=False, highlight=False)
+    raw(Client().text(EXECUTOR, f"/builds/{build_id}/log", accept="text/plain"))
 
 
 @build.command()
@@ -135,12 +135,14 @@ def ssot(
 ) -> None:
     """Describe the system as it is, or was: the single source of truth."""
     client = Client()
-    if as_json or not md:
-        answer = client.get(REGISTRY, "/ssot", at=at)
-        if as_json:
-            show(answer, as_json=True)
-            return
-    out.print(client.text(REGISTRY, "/ssot", at=at), markup=False, highlight=False)
+    if as_json:
+        show(client.get(REGISTRY, "/ssot", at=at), as_json=True)
+        return
+    markdown = client.text(REGISTRY, "/ssot", at=at)
+    if md:
+        raw(markdown)
+    else:
+        out.print(Markdown(markdown))
 
 
 @udc.command()

@@ -1,6 +1,7 @@
 """How commands show things: tables for people, JSON for programs, one line for an error."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -9,7 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-out = Console()
+# A pipe or a file has no width of its own: rows are kept on one line there.
+_PIPE_WIDTH = 200
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
 err = Console(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -58,3 +61,8 @@ def text(value: Any) -> str:
     else:
         plain = str(value)
     return plain.replace("[", "\\[")
+
+
+def raw(content: str) -> None:
+    """Print text as it is: no markup, no wrapping."""
+    sys.stdout.write(content if content.endswith("\n") else content + "\n")
