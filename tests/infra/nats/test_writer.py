@@ -1,0 +1,193 @@
+"""The writer: lone messages go plainly, piled-up ones together, and nobody pays for another."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+
+from domain.errors import ConflictError, StaleEpoch
+from infra.nats import api
+from infra.nats.connection import Connection
+from infra.nats.log import JetStreamLog
+from infra.nats.writer import (
+    EXPECTED,
+    EXPECTED_SUBJECT,
+    MESSAGE_ID,
+    Ack,
+    Costs,
+    Message,
+    NoAnswer,
+    StreamWriter,
+)
+from infra.ports import Write
+from tests.contract.test_event_log import degraded, lead, meta
+
+
+class BatchesAtOnce(Costs):
+    """Costs under which two waiting groups are reason enough for a batch."""
+
+    def batch_pays(self, messages: int) -> bool:
+        return messages > 1
+
+
+@pytest.fixture
+async def writer(nc: Connection) -> AsyncIterator[StreamWriter]:
+    started = await StreamWriter(nc).start()
+    started.costs = BatchesAtOnce()
+    yield started
+    await started.close()
+
+
+def message(subject: str, expected: int | None = None, *, id: str = "", fence: str = "") -> Message:
+    headers = {}
+    if expected is not None:
+        headers[EXPECTED] = str(expected)
+    if fence:
+        headers[EXPECTED_SUBJECT] = fence
+    if id:
+        headers[MESSAGE_ID] = id
+    return Message(f"events.{subject}", b"{}", headers)
+
+
+async def all_of(writer: StreamWriter, *groups: list[Message]) -> list[Ack | BaseException]:
+    return await asyncio.gather(
+        *(writer.publish(group) for group in groups), return_exceptions=True
+    )
+
+
+async def test_a_lone_message_is_a_plain_publish(writer: StreamWriter) -> None:
+    for number in range(5):
+        await writer.publish([message(f"t.{number}")])
+    assert (writer.singles, writer.batches) == (5, 0)
+
+
+async def test_groups_that_pile_up_travel_together_and_each_learns_its_own_positions(
+    writer: StreamWriter,
+) -> None:
+    sizes = [1, 3, 1, 2, 1, 1, 4] * 10
+    groups = [[message(f"t.{n}.{k}") for k in range(size)] for n, size in enumerate(sizes)]
+    acks = await all_of(writer, *groups)
+    taken: list[int] = []
+    for size, ack in zip(sizes, acks, strict=True):
+        assert isinstance(ack, Ack)
+        assert ack.last - ack.first + 1 == size
+        taken += range(ack.first, ack.last + 1)
+    assert sorted(taken) == list(range(1, sum(sizes) + 1))
+    assert writer.batches < len(groups) / 3
+
+
+async def test_one_writers_conflict_fails_nobody_else(writer: StreamWriter) -> None:
+    await writer.publish([message("t.taken")])
+    wrong = {7, 23, 24, 58}
+    groups = [
+        [message("t.taken", 0)] if n in wrong else [message(f"t.free.{n}", 0)] for n in range(64)
+    ]
+    outcomes = await all_of(writer, *groups)
+    refused = {n for n, outcome in enumerate(outcomes) if isinstance(outcome, api.Refused)}
+    assert refused == wrong
+    assert all(isinstance(outcome, Ack) for n, outcome in enumerate(outcomes) if n not in wrong)
+
+
+async def test_groups_that_cannot_share_a_batch_follow_each_other(writer: StreamWriter) -> None:
+    """A condition on what the same batch writes, or one id twice, would refuse the whole batch."""
+    await writer.publish([message("t.a", id="first")])
+    outcomes = await all_of(
+        writer,
+        [message("t.filler.1")],
+        [message("t.b", 0, id="b1"), message("t.b", id="b2")],
+        [message("t.c", id="c")],
+        [message("t.c", id="c")],  # the same command from two callers
+        [message("t.d", 0, fence="events.t.b")],  # loses against the second group
+        [message("t.e", 1, fence="events.t.a")],
+    )
+    lost = [n for n, outcome in enumerate(outcomes) if not isinstance(outcome, Ack)]
+    assert lost == [4]
+    assert isinstance(outcomes[3], Ack)
+    assert isinstance(outcomes[2], Ack)
+    assert outcomes[2].last == outcomes[3].last
+    assert {outcomes[2].duplicate, outcomes[3].duplicate} == {True, False}
+
+
+async def test_a_caller_that_gives_up_while_waiting_is_left_out(
+    writer: StreamWriter, log: JetStreamLog
+) -> None:
+    tasks = [asyncio.ensure_future(writer.publish([message(f"t.{n}")])) for n in range(40)]
+    await asyncio.sleep(0)  # all of them have asked
+    for task in tasks[20:30]:
+        task.cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(outcome, Ack) for outcome in outcomes) == 30
+    assert await log.last_position() <= 40
+
+
+async def test_closing_tells_everyone_who_waits(nc: Connection, owner: Connection) -> None:
+    writer = await StreamWriter(nc).start()
+    tasks = [asyncio.ensure_future(writer.publish([message(f"t.{n}")])) for n in range(40)]
+    await asyncio.sleep(0)
+    await writer.close()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(outcome, NoAnswer) for outcome in outcomes)
+    with pytest.raises(NoAnswer):
+        await writer.publish([message("t.late")])
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+async def test_a_group_must_fit_into_a_batch(writer: StreamWriter, count: int) -> None:
+    with pytest.raises(ValueError, match="1 to 1000"):
+        await writer.publish([message(f"t.{n}") for n in range(count)])
+
+
+async def test_it_learns_when_a_batch_pays() -> None:
+    costs = Costs()
+    for _ in range(50):
+        costs.saw_singles(1, 0.000_4)  # an fsync each
+        costs.saw_batch(100, 0.004)
+    assert not costs.batch_pays(2)
+    assert costs.batch_pays(50)
+    for _ in range(100):
+        costs.saw_singles(100, 0.001_5)  # no fsync
+    assert not costs.batch_pays(200)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_packed_or_not_every_condition_holds(
+    nc: Connection, log: JetStreamLog, seed: int
+) -> None:
+    """Random appends race on few subjects, under a fence that a new leader takes half-way."""
+    chance = random.Random(seed)
+    fence = await lead(log, 1)
+    (await log.writer()).costs = BatchesAtOnce()
+    versions: dict[str, list[int]] = {name: [] for name in "abcd"}
+    outcomes: dict[str, int] = {"ok": 0, "conflict": 0, "stale": 0}
+
+    async def one(number: int) -> None:
+        name = chance.choice("abcd")
+        last = versions[name][-1] if versions[name] else 0
+        writes = [Write(degraded(name, f"{number}"), last)]
+        fenced = chance.random() < 0.5
+        if fenced:
+            writes.append(Write(degraded(f"extra{number}", "x")))
+        try:
+            first, *_ = await log.append(
+                writes, meta=meta(f"{number}"), fence=fence if fenced else None
+            )
+        except ConflictError:
+            outcomes["conflict"] += 1
+        except StaleEpoch:
+            outcomes["stale"] += 1
+        else:
+            versions[name].append(first)
+            outcomes["ok"] += 1
+
+    await asyncio.gather(*(one(n) for n in range(100)))
+    for wave in range(8):
+        await asyncio.gather(*(one(100 + wave * 10 + n) for n in range(10)))
+    newer = await lead(log, 2, after=fence.position)
+    await asyncio.gather(*(one(200 + n) for n in range(50)))
+
+    assert all(outcomes.values()), outcomes
+    for name, positions in versions.items():
+        stored = await log.read(f"events.service.{name}")
+        assert [r.position for r in stored] == sorted(positions)
+        assert all(r.position < newer.position for r in stored if r.epoch == 1)
