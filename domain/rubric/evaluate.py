@@ -155,14 +155,16 @@ def _facts(intent: Intent, blueprint: Blueprint) -> _Facts:
     rest = [text for text in rest if text]
     whole = _joined(stated, read(rest, v.EVERY_STEM)) if rest else stated
     own = tuple(self_references(whole))
+    groundwork = bool(own) or intent.service_type in TIER_BY_TYPE or intent.kind == "component"
+    unread = next((_quote(c) for c in whole.clauses if not _readable(c)), "")
     return _Facts(
         stated=stated,
         whole=whole,
         attempts=(*attempts(whole), *_ruled_out(whole, blueprint)),
         effects=tuple(_once((*_declared(intent), *effects(whole)))),
         self_references=own,
-        unreadable=next((_quote(c) for c in whole.clauses if not _readable(c)), _stray(stated)),
-        shape=_shape(stated, intent, own=bool(own)),
+        unreadable=unread or ("" if groundwork else _stray(stated)),
+        shape=_shape(stated, groundwork=groundwork),
     )
 
 
@@ -277,12 +279,11 @@ def _benefits(reading: Reading, blueprint: Blueprint) -> tuple[str, str] | None:
     return None
 
 
-def _shape(reading: Reading, intent: Intent, *, own: bool) -> str:
+def _shape(reading: Reading, *, groundwork: bool) -> str:
     """The clause that shows the shape of routine work, near its beginning, where its verb stands.
 
     Groundwork acts by nature; any action will do there: its tier takes it before a person.
     """
-    groundwork = own or intent.service_type in TIER_BY_TYPE or intent.kind == "component"
     for clause in reading.clauses:
         content = [w for w in clause.stems if w not in v.PASSED_OVER]
         if v.OBSERVE.intersection(content[:SHAPE_STEMS]):
