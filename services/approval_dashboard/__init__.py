@@ -1,0 +1,1 @@
+"""Where people decide: approvals with all their evidence, the mode, and what goes on."""

@@ -1,0 +1,331 @@
+"""The pages. Without scripts they work as plain pages and forms; with them they stay current."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from litestar import Controller, Request, Response, get, post
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath, FromQuery
+from litestar.response import Redirect, ServerSentEvent
+
+from domain.errors import NotFound, PhoenixError
+from domain.governance_events import Mode
+from infra.http import command_id
+from infra.ports import Context, Person
+from projections.governance import APPROVALS
+from projections.intents import INTENTS
+from projections.questions import QUESTIONS
+from services.approval_dashboard import commands, present
+from services.approval_dashboard.assets import assets
+from services.approval_dashboard.commands import By
+from services.approval_dashboard.live import live
+from services.approval_dashboard.render import HEADERS, page
+from services.approval_dashboard.session import Session, Sessions, matches
+
+AnyRequest = Request[Any, Any, Any]
+_LOCAL = re.compile(r"/(?:[A-Za-z0-9_-][A-Za-z0-9_/-]*)?")
+_DONE = {
+    "approved": "Approved: {} goes on.",
+    "granted": "Your approval of {} is recorded; one more person has to agree.",
+    "rejected": "Rejected: {} will not be built.",
+    "mode": "The mode is now {}.",
+}
+_DAYS = 14
+_RECENT = 8
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+def routes(ctx: Context, sessions: Sessions) -> Sequence[Any]:
+    """Return the controllers of one instance."""
+    view = View(ctx, sessions)
+    return (_reading(ctx, view), _deciding(ctx, view), _signing(sessions, view), _files(ctx))
+
+
+class View:
+    """What every page needs: who looks, what the menu shows, the moment it was made."""
+
+    def __init__(self, ctx: Context, sessions: Sessions) -> None:
+        self._ctx = ctx
+        self._sessions = sessions
+
+    def session(self, request: AnyRequest) -> Session | None:
+        return self._sessions.of(request)
+
+    def page(
+        self, request: AnyRequest, name: str, /, *, code: int = 200, **values: Any
+    ) -> Response[str]:
+        """Return a page with the common values and its own."""
+        ctx, session = self._ctx, self.session(request)
+        user = request.scope.get("user")
+        common = {
+            "now": ctx.clock.now(),
+            "person": user if isinstance(user, Person) else None,
+            "csrf": session.csrf if session else "",
+            "mode": present.mode(ctx),
+            "position": ctx.views.position,
+            "pending": present.totals(ctx).pending,
+            "instance": ctx.instance,
+            "path": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+            "error": "",
+            "notice": "",
+        }
+        return page(name, {**common, **values}, status=code)
+
+    def home(
+        self, request: AnyRequest, *, code: int = 200, error: str = "", notice: str = ""
+    ) -> Response[str]:
+        """The first page: everything that waits for a person."""
+        ctx = self._ctx
+        return self.page(
+            request,
+            "approvals.html",
+            code=code,
+            error=error,
+            notice=notice,
+            waiting=present.waiting(ctx),
+            totals=present.totals(ctx),
+            decisions=present.decisions(ctx, _RECENT),
+            modes=present.MODE_MEANS,
+        )
+
+
+def _problem_page(view: View) -> Callable[[AnyRequest, Exception], Response[str]]:
+    def handle(request: AnyRequest, error: Exception) -> Response[str]:
+        if isinstance(error, HTTPException):
+            status, text = error.status_code, error.detail
+        else:
+            status, text = commands.status_of(error), str(error)
+        return view.page(request, "problem.html", code=status, problem=text, status_code=status)
+
+    return handle
+
+
+def _reading(ctx: Context, view: View) -> type[Controller]:
+    class Reading(Controller):
+        include_in_schema = False
+        exception_handlers = {PhoenixError: _problem_page(view)}  # noqa: RUF012
+
+        @get("/")
+        async def approvals(
+            self, request: AnyRequest, done: FromQuery[str] = "", about: FromQuery[str] = ""
+        ) -> Response[str]:
+            """What waits for a person."""
+            return view.home(request, notice=_notice(ctx, done, about))
+
+        @get("/intents")
+        async def intents(
+            self,
+            request: AnyRequest,
+            status: FromQuery[str] = "",
+            q: FromQuery[str] = "",
+            cursor: FromQuery[str] = "",
+        ) -> Response[str]:
+            wanted = status if status in present.STATUSES else ""
+            return view.page(
+                request,
+                "intents.html",
+                found=present.intents(ctx, status=wanted, q=q[:200], cursor=cursor),
+                totals=present.totals(ctx),
+                status=wanted,
+                q=q[:200],
+            )
+
+        @get("/intents/{intent_id:str}")
+        async def intent(self, request: AnyRequest, intent_id: FromPath[str]) -> Response[str]:
+            row = ctx.views.get(INTENTS, intent_id)
+            if row is None:
+                raise NotFound(f"There is no intent {intent_id}.")
+            approval = ctx.views.get(APPROVALS, intent_id)
+            return view.page(
+                request,
+                "intent.html",
+                row=row,
+                waits=present.waits(ctx, approval) if approval else None,
+                question=ctx.views.get(QUESTIONS, intent_id),
+                timeline=present.timeline(ctx, intent_id),
+            )
+
+        @get("/services")
+        async def services(self, request: AnyRequest) -> Response[str]:
+            return view.page(request, "services.html", services=present.services(ctx))
+
+        @get("/history")
+        async def history(
+            self, request: AnyRequest, status: FromQuery[str] = "", cursor: FromQuery[str] = ""
+        ) -> Response[str]:
+            wanted = status if status in present.ENDED else ""
+            days = present.last_days(ctx, _DAYS)
+            return view.page(
+                request,
+                "history.html",
+                found=present.history(ctx, status=wanted, cursor=cursor),
+                decisions=present.decisions(ctx, 50),
+                days=days,
+                peak=max(1, *(day.decided for day in days)),
+                ended=present.ENDED,
+                status=wanted,
+            )
+
+        @get("/policies")
+        async def policies(self, request: AnyRequest) -> Response[str]:
+            return view.page(
+                request,
+                "policies.html",
+                policies=present.policies(ctx),
+                modes=present.MODE_MEANS,
+            )
+
+    return Reading
+
+
+def _deciding(ctx: Context, view: View) -> type[Controller]:
+    """Forms. ``reads``: they send whoever is not signed in to the sign-in page, not away."""
+
+    class Deciding(Controller):
+        include_in_schema = False
+        opt = {"reads": True}  # noqa: RUF012
+
+        @post("/approvals/{id:str}/approve")
+        async def approve(self, request: AnyRequest, id: FromPath[str]) -> Response[Any]:
+            async def act(form: Any, by: By) -> Redirect:
+                await commands.approve(
+                    ctx, id, by, digest=form.get("digest", ""), comment=form.get("comment", "")
+                )
+                row = await commands.find(ctx, id)
+                done = "granted" if row.status == "pending" else "approved"
+                return _back(f"/?done={done}&about={row.intent_id}")
+
+            return await _submitted(request, view, act)
+
+        @post("/approvals/{id:str}/reject")
+        async def reject(self, request: AnyRequest, id: FromPath[str]) -> Response[Any]:
+            async def act(form: Any, by: By) -> Redirect:
+                await commands.reject(
+                    ctx, id, by, reason=form.get("reason", ""), digest=form.get("digest", "")
+                )
+                row = await commands.find(ctx, id)
+                return _back(f"/?done=rejected&about={row.intent_id}")
+
+            return await _submitted(request, view, act)
+
+        @post("/mode")
+        async def mode(self, request: AnyRequest) -> Response[Any]:
+            async def act(form: Any, by: By) -> Redirect:
+                wanted = _mode(form.get("mode", ""))
+                await commands.change_mode(
+                    ctx,
+                    by,
+                    mode=wanted,
+                    user_present=form.get("user_present") == "yes",
+                    reason=form.get("reason", ""),
+                )
+                return _back("/?done=mode")
+
+            return await _submitted(request, view, act)
+
+    return Deciding
+
+
+async def _submitted(
+    request: AnyRequest, view: View, act: Callable[[Any, By], Awaitable[Redirect]]
+) -> Response[Any]:
+    """Do what a form asks for; a refusal shows the first page again with the reason."""
+    session = view.session(request)
+    if session is None:
+        return _back("/sign-in")
+    form = await request.form()
+    if not matches(session, str(form.get("csrf", ""))):
+        return view.home(request, code=403, error="This form is not from this session: try again")
+    by = By(person=session.person, command_id=command_id(request))
+    try:
+        return await act(form, by)
+    except PhoenixError as error:
+        return view.home(request, code=commands.status_of(error), error=str(error))
+
+
+def _signing(sessions: Sessions, view: View) -> type[Controller]:
+    class Signing(Controller):
+        include_in_schema = False
+
+        @get("/sign-in")
+        async def link(
+            self, request: AnyRequest, token: FromQuery[str] = "", next: FromQuery[str] = "/"
+        ) -> Response[Any]:
+            """With a token (the link that `phoenix up` prints) sign in; else ask for it."""
+            if not token:
+                return view.page(request, "sign_in.html", next=_local(next))
+            return await self._enter(request, token, next)
+
+        @post("/sign-in", opt={"reads": True})
+        async def form(self, request: AnyRequest) -> Response[Any]:
+            form = await request.form()
+            given, where = str(form.get("token", "")), str(form.get("next", "/"))
+            return await self._enter(request, given.strip(), where)
+
+        @post("/sign-out", opt={"reads": True})
+        async def leave(self, request: AnyRequest) -> Response[Any]:
+            answer = _back("/")
+            session, form = view.session(request), await request.form()
+            if session is not None and matches(session, str(form.get("csrf", ""))):
+                answer.set_cookie(sessions.sign_out())
+            return answer
+
+        async def _enter(self, request: AnyRequest, token: str, where: str) -> Response[Any]:
+            cookie = await sessions.sign_in(token)
+            if cookie is None:
+                text = "This token is not known here, or has been revoked."
+                return view.page(request, "sign_in.html", code=401, error=text, next=_local(where))
+            answer = _back(_local(where))
+            answer.set_cookie(cookie)
+            return answer
+
+    return Signing
+
+
+def _files(ctx: Context) -> type[Controller]:
+    class Files(Controller):
+        include_in_schema = False
+
+        @get("/live")
+        async def news(self) -> ServerSentEvent:
+            """``changed`` whenever the views have moved on."""
+            return live(ctx)
+
+        @get("/static/{name:str}")
+        async def static(self, name: FromPath[str]) -> Response[bytes]:
+            asset = assets().get(name)
+            if asset is None:
+                raise NotFound(f"no file {name}")
+            headers = {**HEADERS, "Cache-Control": _FOREVER}
+            return Response(asset.content, media_type=asset.media_type, headers=headers)
+
+        @get("/favicon.ico")
+        async def icon(self) -> Redirect:
+            return Redirect("/static/icon.svg")
+
+    return Files
+
+
+def _notice(ctx: Context, done: str, about: str) -> str:
+    text = _DONE.get(done, "")
+    if done == "mode":
+        return text.format(present.mode(ctx)["mode"])
+    row = ctx.views.get(APPROVALS, about) if text else None
+    return text.format(row.service_name) if row else ""
+
+
+def _mode(text: str) -> Mode:
+    found = next((mode for mode in present.MODES if mode == text), None)
+    if found is None:
+        raise NotFound(f"no mode {text}")
+    return found
+
+
+def _local(path: str) -> str:
+    """A path on this site and nothing else: a sign-in link leads nowhere else."""
+    return path if _LOCAL.fullmatch(path) else "/"
+
+
+def _back(path: str) -> Redirect:
+    return Redirect(path, status_code=303, headers={"Cache-Control": "no-store"})

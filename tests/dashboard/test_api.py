@@ -1,0 +1,334 @@
+"""The dashboard's endpoints and forms, without a browser."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from domain.governance_events import (
+    ApprovalGranted,
+    ApprovalRejected,
+    DecisionOverridden,
+    ModeChanged,
+)
+from services.approval_dashboard.service import create
+from services.approval_dashboard.session import KEY_FILE
+from tests.dashboard import story
+from tests.registry.world import World, running
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with running(create, tmp_path) as running_world:
+        yield running_world
+
+
+async def governance_events(world: World, intent_id: str) -> list[Any]:
+    return [r.event for r in await world.log.read(f"events.governance.{intent_id}")]
+
+
+async def sign_in(world: World, name: str) -> str:
+    """Sign the world's client in; return the secret that its forms carry."""
+    answer = await world.client.get("/sign-in", params={"token": name})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    page = await world.client.get("/")
+    found = re.search(r'name="csrf" value="([^"]+)"', page.text)
+    assert found is not None
+    return found.group(1)
+
+
+async def test_what_waits_is_shown_with_everything_that_is_needed_to_decide(world: World) -> None:
+    asked = await story.ask(world)
+
+    answer = await world.get("/api/approvals/pending")
+
+    (item,) = answer["items"]
+    assert answer["total"] == 1
+    assert (item["approval_id"], item["digest"]) == (asked.approval_id, asked.digest)
+    assert (item["tier"], item["risk_level"], item["alignment_score"]) == (0, "low", 0.95)
+    assert item["intent"]["purpose"] == story.PURPOSE
+    assert item["assessment"]["evidence"][0]["points"] == 0.35
+    values = {c["policy_id"]: c["value"] for c in item["conditions"]}
+    assert values["require_approval_tier0"] is True
+
+
+async def test_an_approval_is_recorded_with_the_person_and_the_digest(world: World) -> None:
+    asked = await story.ask(world)
+    path = f"/api/approvals/{asked.approval_id}/approve"
+
+    answer = await world.call("POST", path, {"comment": "fine"}, token="bob")
+
+    *_, granted = await governance_events(world, asked.intent_id)
+    assert isinstance(granted, ApprovalGranted)
+    assert (granted.approver, granted.digest, granted.comment) == ("bob", asked.digest, "fine")
+    assert answer["status"] == "granted"
+    assert answer["position"] == await world.log.last_position()
+    assert (await world.get("/api/approvals/pending"))["items"] == []
+
+
+async def test_approving_needs_no_body_and_takes_the_intents_id_too(world: World) -> None:
+    asked = await story.ask(world)
+    answer = await world.client.post(
+        f"/api/approvals/{asked.intent_id}/approve", headers={"Authorization": "Bearer bob"}
+    )
+    assert answer.status_code == 200, answer.text
+
+
+async def test_the_same_answer_twice_is_recorded_once(world: World) -> None:
+    asked = await story.ask(world)
+    path = f"/api/approvals/{asked.approval_id}/approve"
+    first = await world.call("POST", path, {}, token="bob")
+    second = await world.call("POST", path, {}, token="bob")
+    assert first["position"] == second["position"]
+    events = await governance_events(world, asked.intent_id)
+    assert sum(isinstance(event, ApprovalGranted) for event in events) == 1
+
+
+async def test_what_was_shown_must_be_what_is_asked(world: World) -> None:
+    asked = await story.ask(world)
+    path = f"/api/approvals/{asked.approval_id}/approve"
+    await world.call("POST", path, {"digest": "0" * 64}, token="bob", expect=409)
+    await world.call("POST", path, {"digest": asked.digest}, token="bob")
+
+
+async def test_a_rejection_needs_a_reason_and_keeps_it(world: World) -> None:
+    asked = await story.ask(world)
+    path = f"/api/approvals/{asked.approval_id}/reject"
+    for empty in ({}, {"reason": "  "}):
+        problem = await world.call("POST", path, empty, token="bob", expect=422)
+        assert problem["field"] == "reason"
+    await world.call("POST", path, {"reason": "not this quarter"}, token="bob")
+    *_, rejected = await governance_events(world, asked.intent_id)
+    assert isinstance(rejected, ApprovalRejected)
+    assert (rejected.approver, rejected.reason) == ("bob", "not this quarter")
+
+
+async def test_only_approvers_answer_and_nobody_approves_their_own(world: World) -> None:
+    asked = await story.ask(world, by="bob")
+    path = f"/api/approvals/{asked.approval_id}/approve"
+    await world.call("POST", path, {}, expect=401)
+    await world.call("POST", path, {}, token="eve", expect=403)
+    await world.call("POST", path, {}, token="bob", expect=403)
+    await world.call("POST", path, {}, token="ann")
+
+
+async def test_an_expired_question_cannot_be_approved(world: World) -> None:
+    asked = await story.ask(world, ttl=timedelta(seconds=-1))
+    path = f"/api/approvals/{asked.approval_id}/approve"
+    problem = await world.call("POST", path, {}, token="bob", expect=409)
+    assert "expired" in problem["detail"]
+
+
+async def test_an_unknown_approval_is_not_found(world: World) -> None:
+    await world.call("POST", "/api/approvals/nothing/approve", {}, token="bob", expect=404)
+
+
+async def test_each_answer_of_a_batch_has_its_own_result(world: World) -> None:
+    one, two = await story.ask(world, "one"), await story.ask(world, "two")
+    body = {
+        "answers": [
+            {"id": one.approval_id, "action": "approve"},
+            {"id": two.intent_id, "action": "reject"},
+            {"id": "nothing", "action": "approve"},
+        ]
+    }
+    answer = await world.call("POST", "/api/approvals/batch", body, token="bob")
+    assert [result["status_code"] for result in answer["results"]] == [200, 422, 404]
+
+    many = {"ids": [two.approval_id], "action": "reject", "reason": "later"}
+    answer = await world.call("POST", "/api/approvals/batch", many, token="bob")
+    assert answer["results"][0]["status"] == "rejected"
+
+
+async def test_history_shows_who_answered_what_and_how_it_ended(world: World) -> None:
+    one, two = await story.ask(world, "one"), await story.ask(world, "two")
+    await world.call("POST", f"/api/approvals/{one.approval_id}/approve", {}, token="bob")
+    await world.append(
+        DecisionOverridden(
+            intent_id=two.intent_id,
+            at=story.now(),
+            decision_id=two.decision_id,
+            decision="blocked",
+            by="ann",
+            reason="no",
+        )
+    )
+    answer = await world.get("/api/approvals/history")
+    found = {item["service_name"]: item["status"] for item in answer["items"]}
+    assert found == {"one": "granted", "two": "overridden"}
+    granted = await world.get("/api/approvals/history", status="granted")
+    assert [item["granted_by"] for item in granted["items"]] == [["bob"]]
+
+
+async def test_the_summary_counts_what_there_is(world: World) -> None:
+    await story.ask(world)
+    await story.auto(world)
+    answer = await world.get("/api/dashboard/summary")
+    assert (answer["pending_approvals"], answer["open_intents"]) == (1, 2)
+    assert answer["intents_by_status"]["awaiting_approval"] == 1
+    assert answer["intents_by_status"]["spec_generation"] == 1
+    assert answer["auto_approval_rate"] == 0.5
+    assert [d["service_name"] for d in answer["recent_decisions"]] == [
+        "revenue-analytics",
+        "governance-engine",
+    ]
+
+
+async def test_each_day_has_its_counts_and_quiet_days_have_zeros(world: World) -> None:
+    await story.ask(world)
+    await story.auto(world)
+    answer = await world.get("/api/analytics/daily", days=3)
+    assert len(answer["items"]) == 3
+    today = answer["items"][-1]
+    assert (today["submitted"], today["sent_to_people"], today["auto_approved"]) == (2, 1, 1)
+    assert today["mean_alignment_score"] == 0.935
+    assert answer["items"][0]["submitted"] == 0
+
+
+async def test_the_mode_is_changed_by_an_approver_and_recorded(world: World) -> None:
+    path = "/api/governance/mode"
+    assert (await world.get(path))["mode"] == "autonomous"
+    body = {"mode": "supervised", "user_present": True, "reason": "release week"}
+    await world.call("POST", path, body, token="eve", expect=403)
+    answer = await world.call("POST", path, body, token="ann")
+    assert (answer["mode"], answer["user_present"], answer["by"]) == ("supervised", True, "ann")
+    await world.call("POST", path, {"mode": "supervised"}, token="ann")
+    (recorded,) = await world.log.read("events.governance.mode")
+    assert isinstance(recorded.event, ModeChanged)
+    await world.call("POST", path, {"mode": "reckless"}, token="ann", expect=422)
+
+
+async def test_a_sign_in_link_opens_a_session_that_may_write_from_its_own_pages(
+    world: World,
+) -> None:
+    asked = await story.ask(world)
+    answer = await world.client.get("/sign-in", params={"token": "bob"})
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert "bob" not in cookie
+    path = f"/api/approvals/{asked.approval_id}/approve"
+    for foreign in ({"Origin": "http://127.0.0.1:1"}, {"Sec-Fetch-Site": "same-site"}):
+        refused = await world.client.post(path, json={}, headers=foreign)
+        assert refused.status_code == 401
+    own = await world.client.post(path, json={}, headers={"Origin": world.url})
+    assert own.status_code == 200, own.text
+
+
+async def test_a_wrong_token_opens_nothing_and_a_link_leads_nowhere_else(world: World) -> None:
+    answer = await world.client.get("/sign-in", params={"token": "mallory"})
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+    away = {"token": "bob", "next": "//evil.example/"}
+    assert (await world.client.get("/sign-in", params=away)).headers["location"] == "/"
+
+
+async def test_a_revoked_token_ends_its_session_and_a_made_up_cookie_is_nobody(
+    world: World,
+) -> None:
+    await sign_in(world, "bob")
+    del world.users.roles["bob"]
+    assert "Sign in" in (await world.client.get("/")).text
+    async with httpx.AsyncClient(base_url=world.url, trust_env=False) as client:
+        client.cookies.set("phoenix_session_8214", "made-up")
+        answer = await client.post("/api/governance/mode", json={"mode": "aggressive"})
+    assert answer.status_code == 401
+
+
+async def test_the_session_key_is_private_and_shared(world: World, tmp_path: Path) -> None:
+    path = tmp_path / KEY_FILE
+    assert path.stat().st_mode & 0o777 == 0o600
+    before = path.read_bytes()
+    create(world.ctx)
+    assert path.read_bytes() == before
+
+
+async def test_a_form_without_its_sessions_secret_changes_nothing(world: World) -> None:
+    asked = await story.ask(world)
+    secret = await sign_in(world, "bob")
+    path = f"/approvals/{asked.approval_id}/approve"
+
+    forged = await world.client.post(path, data={"digest": asked.digest, "csrf": "guess"})
+    assert forged.status_code == 403
+    good = await world.client.post(path, data={"digest": asked.digest, "csrf": secret})
+
+    assert good.status_code == 303
+    assert good.headers["location"] == f"/?done=approved&about={asked.intent_id}"
+    page = await world.client.get(good.headers["location"])
+    assert "Approved: governance-engine goes on." in page.text
+    events = await governance_events(world, asked.intent_id)
+    assert sum(isinstance(event, ApprovalGranted) for event in events) == 1
+
+
+async def test_a_form_from_a_stranger_leads_to_the_sign_in_page(world: World) -> None:
+    asked = await story.ask(world)
+    answer = await world.client.post(f"/approvals/{asked.approval_id}/approve", data={})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+
+
+async def test_a_refused_form_shows_the_page_again_with_the_reason(world: World) -> None:
+    asked = await story.ask(world, by="bob")
+    secret = await sign_in(world, "bob")
+    answer = await world.client.post(
+        f"/approvals/{asked.approval_id}/approve", data={"digest": asked.digest, "csrf": secret}
+    )
+    assert answer.status_code == 403
+    assert "whoever submits an intent does not approve it" in answer.text
+
+
+async def test_what_an_intent_says_is_text_and_never_markup(world: World) -> None:
+    asked = await story.ask(world, purpose="<script>alert(1)</script> & a <b>bold</b> plan")
+    for path in ("/", "/intents", f"/intents/{asked.intent_id}"):
+        page = await world.get(path)
+        assert "<script>alert" not in page
+        assert "&lt;script&gt;alert(1)" in page
+
+
+@pytest.mark.parametrize("path", ["/", "/intents", "/services", "/history", "/policies"])
+async def test_every_page_works_empty_and_full_and_allows_no_inline_script(
+    world: World, path: str
+) -> None:
+    assert "<h1" in await world.get(path)
+    await story.rules(world)
+    await story.ask(world)
+    await story.auto(world)
+    await story.services(world)
+    await world.seen()
+    answer = await world.client.get(path)
+    assert answer.status_code == 200
+    policy = answer.headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=", answer.text)
+    assert not re.search(r"""(?:src|href)="https?://(?!127\.0\.0\.1)""", answer.text)
+
+
+async def test_files_are_served_from_here_and_only_the_known_ones(world: World) -> None:
+    page = await world.get("/")
+    for address in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
+        answer = await world.client.get(address.replace("&amp;", "&"))
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"].endswith("immutable")
+    assert (await world.client.get("/static/..%2Fservice.py")).status_code == 404
+
+
+async def test_an_unknown_intent_has_a_page_that_says_so(world: World) -> None:
+    answer = await world.client.get("/intents/nothing")
+    assert answer.status_code == 404
+    assert "There is no intent nothing." in answer.text
+
+
+async def test_open_pages_are_told_of_a_change(world: World) -> None:
+    async with world.client.stream("GET", "/live") as stream:
+        lines = stream.aiter_lines()
+        assert await anext(lines) == "event: hello"
+        await story.ask(world)
+        async for line in lines:
+            if line == "event: changed":
+                break
+        else:
+            pytest.fail("the stream ended without a change")
