@@ -7,6 +7,7 @@ Failure     of one service is shown with it and never stops the others; what fai
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -51,7 +52,7 @@ class Deployments:
         self._install = install
         self._wanted = wanted
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._given_up: dict[str, str] = {}  # service -> a version that did not become ready
+        self._given_up: dict[str, str] = {}  # service -> a release that did not become ready
 
     async def run(self) -> None:
         try:
@@ -76,16 +77,17 @@ class Deployments:
         release = self._release(row)
         if release is None:
             return group is None
-        if self._given_up.get(row.service_name) == release.version:
+        if self._given_up.get(row.service_name) == release.identity:
             return True
         self._given_up.pop(row.service_name, None)
-        return group is not None and group.runs(release.version)
+        return group is not None and group.runs(release)
 
     def _release(self, row: Desired) -> Release | None:
         """What should run, without its folder; None: nothing."""
         if row.release is None:
             return self._groups.builtin(row.service_name)
-        return Release(reference=row.service_name, version=row.wanted)
+        digest = row.release.artifact_digest
+        return Release(reference=row.service_name, version=row.wanted, digest=digest)
 
     async def _converge(self, service: str) -> None:
         row = self._views.get(DESIRED, service)
@@ -111,12 +113,12 @@ class Deployments:
             return
         if started is not None:
             folder = await self._install(started)
-            release = Release(reference=service, version=row.wanted, artifact=str(folder))
+            release = replace(release, artifact=str(folder))
         group = self._groups.find(service)
         if group is None:
             assert started is not None  # a built-in service always has its group
             await self._groups.add(service, started.port, release)
         elif not await group.roll(release):
-            self._given_up[service] = release.version
+            self._given_up[service] = release.identity
             return
         self._given_up.pop(service, None)

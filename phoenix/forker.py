@@ -14,7 +14,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import structlog
 
@@ -91,8 +92,10 @@ class Process:
 class Forker:
     """Keeps one zygote running and forks instances from it."""
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str], *, errors: Path | None = None) -> None:
+        """``errors`` takes what the zygote and its children write to stderr."""
         self._env = {**os.environ, **env}
+        self._errors = errors
         self._zygote: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._ready = asyncio.Event()
@@ -113,11 +116,12 @@ class Forker:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, self._stderr() as stderr:
             self._zygote = subprocess.Popen(
                 [sys.executable, "-m", "phoenix.zygote", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                stderr=stderr,
                 env=self._env,
                 start_new_session=True,  # Ctrl-C in the terminal is for the launcher
             )
@@ -165,6 +169,12 @@ class Forker:
             except subprocess.TimeoutExpired:
                 zygote.kill()
                 await asyncio.to_thread(zygote.wait)
+
+    def _stderr(self) -> "contextlib.AbstractContextManager[IO[bytes] | None]":
+        if self._errors is None:
+            return contextlib.nullcontext()
+        self._errors.parent.mkdir(parents=True, exist_ok=True)
+        return open(self._errors, "ab")
 
     def _zygote_gone(self) -> bool:
         return self._control is None

@@ -51,7 +51,13 @@ class Release:
 
     reference: str
     version: str = ""
-    artifact: str = ""
+    artifact: str = ""  # the folder of an installed artifact
+    digest: str = ""  # of the artifact
+
+    @property
+    def identity(self) -> str:
+        """Two releases with one identity are the same code."""
+        return f"{self.version} {self.digest}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,10 +169,10 @@ class Group:
         finally:
             self._rolling = False
 
-    def runs(self, version: str) -> bool:
-        """Whether this version is what all living instances run and what new ones will."""
-        living = [m for m in self.members.values() if m.state != "dead"]
-        return self.release.version == version and all(m.spec.version == version for m in living)
+    def runs(self, release: Release) -> bool:
+        """Whether this release is what all living instances run and what new ones will."""
+        same = all(_release_of(m) == release.identity for m in self.members.values())
+        return same and self.release.identity == release.identity
 
     async def wait_ready(self, *, bound_s: float) -> bool:
         """Wait until all instances are ready and one leads."""
@@ -234,6 +240,7 @@ class Group:
             reference=self.release.reference,
             artifact=self.release.artifact,
             version=self.release.version,
+            digest=self.release.digest,
             instance=instance,
             incarnation=f"{instance}.{secrets.token_hex(4)}",
             seat=seat,
@@ -413,7 +420,7 @@ class Group:
     async def _abandon(self, release: Release) -> None:
         """End what already runs a release that failed; the seats come back with the one before."""
         for member in list(self.members.values()):
-            if member.spec.version == release.version:
+            if _release_of(member) == release.identity:
                 self._backoff[member.seat].failures = 0
                 await self._end(member, "new version failed")
 
@@ -528,6 +535,10 @@ class Group:
             async with asyncio.timeout(2.0):
                 while self._tasks:
                     await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _release_of(member: Member) -> str:
+    return f"{member.spec.version} {member.spec.digest}"
 
 
 def _told(status: int | None) -> str:

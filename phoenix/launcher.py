@@ -26,6 +26,7 @@ import structlog
 
 from domain.delivery_events import DeploymentStarted
 from domain.errors import ConflictError, PhoenixError, TransientError
+from infra import artifacts
 from infra.clock import SystemClock
 from infra.nats import setup
 from infra.nats.connection import Connection, open_connection
@@ -35,6 +36,7 @@ from infra.nats.log import JetStreamLog
 from infra.nats.objects import JetStreamObjects
 from infra.nats.users import KvUsers
 from infra.settings import PORT_STEP, Settings
+from infra.signing import ensure_keys, public_key
 from infra.views import SqliteViews
 from phoenix import logs, remote, sockets, status
 from phoenix.deployments import Deployments
@@ -253,7 +255,8 @@ class Launcher:
             assert release is not None
             ports = tuple(listener.getsockname()[1] for listener in listeners)
             self._group(service, ports, release, listeners)
-        self._forker = Forker(self._environment())
+        errors = self.settings.data_dir / "logs" / f"{self.options.lock}-errors.log"
+        self._forker = Forker(self._environment(), errors=errors)
         for group in self.groups.values():
             group.use(self._forker)
         self._forker.start()
@@ -280,6 +283,7 @@ class Launcher:
         self._log = JetStreamLog(nc)
         users = KvUsers(CasBucket(nc, setup.USERS), clock)
         self.admin_token = (await users.ensure_admin(self.settings.data_dir)).read_text().strip()
+        ensure_keys(self.settings.data_dir)
         self._journal = Journal(self._log, actor=f"launcher@{socket.gethostname()}")
         for group in self.groups.values():
             group.record_in(self._journal)
@@ -337,18 +341,12 @@ class Launcher:
         folder = self.settings.data_dir / "views" / self.options.lock
         self._views = SqliteViews(folder, [DESIRED])
         objects = JetStreamObjects(self._nc)
+        data_dir = self.settings.data_dir.absolute()
 
         async def install(started: DeploymentStarted) -> Path:
-            from infra import artifacts, signing
-
-            target = (
-                self.settings.data_dir.absolute()
-                / "artifacts"
-                / started.service_name
-                / f"{started.version}-{started.artifact_digest[:12]}"
-            )
-            public_key = signing.ensure_keys(self.settings.data_dir).public
-            return await artifacts.install(objects, started, target, public_key)
+            # By digest: the same version built again never changes what is running.
+            target = data_dir / "artifacts" / started.artifact_digest[:16]
+            return await artifacts.install(objects, started, target, public_key(data_dir))
 
         wanted = self.options.only
         deployments = Deployments(

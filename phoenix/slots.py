@@ -35,7 +35,7 @@ def assign(seats: Sequence[Seat], slots: int) -> dict[int, frozenset[int]]:
             continue
         free = [slot for slot in range(1, slots) if slot not in owner]
         if free:
-            owner[free[0]] = other.seat
+            owner[other.seat if other.seat in free else free[0]] = other.seat
     for slot in range(1, slots):
         if slot not in owner:
             owner[slot] = _stand_in(slot, seats, head)

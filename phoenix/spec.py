@@ -22,6 +22,7 @@ class InstanceSpec(BaseModel):
     launcher_pid: int
     artifact: str = ""  # the folder of an installed artifact; "" for built-in services
     version: str = ""
+    digest: str = ""
     started: float  # the launcher's monotonic clock (one for the whole host)
 
     def wire(self) -> dict[str, Any]:

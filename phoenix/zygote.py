@@ -41,7 +41,7 @@ PRELOAD = (
 END_S = 8  # an orphan that does not end by itself is ended by the kernel after this long
 
 _PR_SET_PDEATHSIG = 1
-_ORPHANED = signal.SIGUSR2
+_ORPHANED = signal.SIGCONT  # reaches a stopped process, too: it goes on, and then ends
 
 
 def main() -> NoReturn:

@@ -9,7 +9,7 @@ import psutil
 
 from domain.instance import InstanceDied, InstancePromoted, LeadershipTaken
 from phoenix.group import Release
-from tests.phoenix.running import HEARTBEAT_S, LEASE_S, Running, answers, until
+from tests.phoenix.running import HEARTBEAT_S, LEASE_S, TINY, Running, answers, until
 
 
 async def test_one_leads_two_stand_by_and_each_has_its_port(tiny: Running) -> None:
@@ -143,15 +143,16 @@ async def test_a_release_that_does_not_start_never_takes_the_group_down(tiny: Ru
     assert tiny.group.leader is leader
     assert "version 2" in tiny.group.error
     await tiny.whole(within_s=30)
-    assert tiny.group.runs("1")
+    assert tiny.group.runs(TINY)
 
 
 async def test_a_new_release_replaces_the_standbys_first_and_the_leader_last(
     tiny: Running,
 ) -> None:
-    assert await tiny.group.roll(Release(reference="tests.phoenix.tiny:create", version="2"))
+    second = Release(reference="tests.phoenix.tiny:create", version="2")
+    assert await tiny.group.roll(second)
     await tiny.whole()
-    assert tiny.group.runs("2")
+    assert tiny.group.runs(second)
     deaths = [e.was_leader for e in await tiny.events() if isinstance(e, InstanceDied)]
     assert len(deaths) == 3
     assert tiny.group.failovers == 0

@@ -1,0 +1,185 @@
+"""The launcher as a user runs it: a command of its own, with a server and instances of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from infra.settings import NATS_PORT
+from tests.phoenix.running import free_base, until
+from tests.support.nats import free_port
+
+LAUNCH = "from phoenix.cli.launcher import main; main()"
+
+
+@dataclass
+class Command:
+    """One launcher process and the environment it runs in."""
+
+    data_dir: Path
+    base: int
+    nats_port: int
+    started: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def start(self, *extra: str) -> "subprocess.Popen[str]":
+        env = {
+            **os.environ,
+            "PHOENIX_DATA_DIR": str(self.data_dir),
+            "PHOENIX_PORT_SHIFT": str(self.nats_port - NATS_PORT),
+            "PHOENIX_LEASE_S": "1",
+            "PHOENIX_HEARTBEAT_S": "1",
+        }
+        service = ("--service", "tests.phoenix.tiny:create", "--port", str(self.base))
+        process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCH, *service, "--no-tty", *extra],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    async def health(self, slot: int = 0) -> dict[str, object]:
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+            answer = await http.get(f"http://127.0.0.1:{self.base + 1000 * slot}/health")
+        body: dict[str, object] = answer.json()
+        return body
+
+    async def whole(self) -> None:
+        """Wait until one instance leads on the base port and the others answer on theirs."""
+
+        async def all_answer() -> bool:
+            try:
+                healths = [await self.health(slot) for slot in range(3)]
+            except httpx.TransportError:
+                return False
+            roles = [health["role"] for health in healths]
+            alive = all(health["status"] == "active" for health in healths)
+            return alive and roles == ["active", "standby", "standby"]
+
+        await until(all_answer, within_s=30)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    command = Command(tmp_path / "data", free_base(), free_port())
+    yield command
+    for process in command.started:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        process.communicate()
+
+
+def family(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """The launcher's children and theirs: server, fork server, instances."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def gone(processes: list[psutil.Process]) -> Callable[[], bool]:
+    def all_gone() -> bool:
+        return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
+
+    return all_gone
+
+
+async def test_a_stop_signal_ends_everything_and_a_restart_goes_on(command: Command) -> None:
+    first = command.start()
+    await command.whole()
+    epoch = (await command.health())["epoch"]
+    children = family(first)
+    assert len(children) == 5  # server, fork server, three instances
+    first.send_signal(signal.SIGTERM)
+    output, errors = first.communicate(timeout=20)
+    assert (first.returncode, errors) == (0, "")
+    assert output.endswith("stopped\n")
+    assert gone(children)()
+    command.start()
+    await command.whole()
+    health = await command.health()
+    assert health["epoch"] == int(str(epoch)) + 1
+    assert health["capacity"] == 1
+
+
+async def test_nothing_outlives_a_killed_launcher_and_a_new_one_starts(command: Command) -> None:
+    first = command.start()
+    await command.whole()
+    children = family(first)
+    first.kill()
+    await until(gone(children), within_s=15)
+    command.start()
+    await command.whole()
+
+
+async def test_not_even_a_stopped_instance_outlives_a_killed_launcher_and_fork_server(
+    command: Command,
+) -> None:
+    first = command.start()
+    await command.whole()
+    children = family(first)
+    zygote = next(p for p in children if "zygote" in " ".join(p.cmdline()))
+    standby = next(p for p in children if "tiny-1" in " ".join(p.cmdline()))
+    standby.suspend()
+    zygote.kill()
+    first.kill()
+    await until(gone(children), within_s=15)
+
+
+async def test_a_busy_port_ends_the_start_with_one_line(command: Command) -> None:
+    with ExitStack() as held:
+        holder = held.enter_context(socket.socket())
+        holder.bind(("127.0.0.1", command.base + 1000))
+        holder.listen()
+        process = command.start()
+        output, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert output == ""
+    assert errors.count("\n") == 1
+    assert f"port {command.base + 1000} for tiny is in use" in errors
+    assert not (command.data_dir / "nats" / "store").exists()  # nothing was started
+
+
+async def test_a_second_launcher_on_the_same_data_is_refused_with_one_line(
+    command: Command,
+) -> None:
+    first = command.start()
+    await command.whole()
+    second = command.start()
+    _, errors = second.communicate(timeout=20)
+    assert second.returncode == 1
+    assert errors.count("\n") == 1
+    assert f"in use by another launcher (pid {first.pid})" in errors
+    assert (await command.health())["role"] == "active"
+
+
+async def test_a_killed_server_is_started_again_and_nobody_is_demoted(command: Command) -> None:
+    process = command.start()
+    await command.whole()
+    before = await command.health()
+    server = next(p for p in family(process) if p.name().startswith("nats-server"))
+    server.kill()
+
+    async def written_again() -> bool:
+        log = command.data_dir / "logs" / "tiny" / "tiny-0.log"
+        lines = log.read_text().splitlines()
+        return any(json.loads(line)["event"] == "nats_reconnected" for line in lines)
+
+    await until(written_again, within_s=10)
+    await command.whole()
+    after = await command.health()
+    assert (after["pid"], after["epoch"]) == (before["pid"], before["epoch"])
