@@ -261,7 +261,7 @@ class Group:
                 self._note(f"{member.spec.instance} {message.get('level', 'warning')}: {text}")
                 return
             case {"up": _}:
-                member.state = "up"
+                member.state, member.beat_at = "up", now  # from here on heartbeats are due
                 member.send(hold=self.held)
             case {"ready": startup_s}:
                 self._became_ready(member, startup_s)
