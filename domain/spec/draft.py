@@ -9,7 +9,7 @@ from domain.errors import DomainError
 from domain.intent import Intent
 from domain.spec import lexicon, words
 from domain.spec.fields import customary, typed
-from domain.spec.language import Clause, NamedField, clauses
+from domain.spec.language import Clause, NamedField, clauses, unreserved
 from domain.spec.model import NUMERIC, TEMPORAL, RecordField, Spec, read_spec
 from domain.spec.sample import Judge
 from domain.spec.scenarios import completed
@@ -181,11 +181,11 @@ class _Reading:
             self._fields_of(self.records[name], clause)
 
     def _fields_of(self, record: _Record, clause: Clause) -> None:
-        own = clause.fields if record.name == clause.records[-1] else []
-        for named in own:
+        for named in clause.fields if record.name == clause.records[-1] else ():
             record.named = True
             self._add(record, named, f"listed in {clause.text!r}")
-        record.commands += [c for c in clause.commands if c not in record.commands]
+        own = clause.commands_of.get(record.name, ())
+        record.commands += [c for c in own if c not in record.commands]
 
     def _add(self, record: _Record, named: NamedField, why: str) -> RecordField:
         made = typed(named, frozenset(self.records) - {record.name})
@@ -215,14 +215,18 @@ class _Reading:
         names = [name for name in (*clause.records, *clause.nouns) if name in self.records]
         heads = {name.rpartition("_")[2]: name for name in self.records}
         names += [heads[n] for n in clause.nouns if n in heads]
+        names += [
+            n.rpartition("_")[2] for n in clause.nouns if n.rpartition("_")[2] in self.records
+        ]
         chosen = list(dict.fromkeys(names)) or list(self.records)[:1]
         return [self.records[name] for name in chosen]
 
     def _group(self, record: _Record, group: str, clause: Clause) -> str:
         if group in ("status", "state") and record.commands:
             return "state"
-        if group == record.name:
+        if group in (record.name, record.name.rpartition("_")[2]):
             return ""
+        group = unreserved(group) if unreserved(group) in self.records else group
         if group == "status" and "status" in record.fields:
             return "status"
         return self._add(record, NamedField(group), f"grouped by in {clause.text!r}").name
@@ -235,7 +239,9 @@ class _Reading:
         return [f.name for f in record.fields.values() if f.type in ("enum", "text")][:1]
 
     def _report(self, record: _Record, clause: Clause, groups: tuple[str, ...]) -> None:
-        amount = next((f.name for f in record.fields.values() if f.type in NUMERIC), None)
+        numbers = [f.name for f in record.fields.values() if f.type in NUMERIC]
+        said = [name for name in numbers if name.replace("_", " ") in clause.text.lower()]
+        amount = next(iter((*said, *numbers)), None)
         measure = clause.measure or ("sum" if amount else "count")
         if amount is None and measure != "count":
             measure = "count"

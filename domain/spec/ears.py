@@ -11,7 +11,7 @@ WEAK = bag("""
     reasonable sufficient good nice easy easily simple simply fast quick quickly efficient
     efficiently flexible robust scalable user-friendly intuitive seamless seamlessly modern
     powerful smart intelligent advanced state-of-the-art better best improved optimal optimally
-    minimal relevant necessary tbd todo somehow
+    minimal relevant necessary tbd somehow
 """)
 QUALITY = bag("""
     fast quick quickly scalable reliable secure available responsive performant efficient robust

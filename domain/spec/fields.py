@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from domain.spec import lexicon
+from domain.spec import lexicon, words
 from domain.spec.language import NamedField
 from domain.spec.model import RecordField
 
@@ -12,6 +12,8 @@ CUSTOMARY: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
     (lexicon.PEOPLE, ("name", "email")),
     (lexicon.TITLED, ("title", "description", "due_date")),
     (lexicon.WRITTEN, ("title", "body")),
+    (lexicon.LENT, ("date", "due_date")),
+    (lexicon.EFFORT, ("amount", "date")),
     (lexicon.COUNTED, ("name", "quantity")),
     (lexicon.TIMED, ("title", "starts_at", "ends_at")),
     (lexicon.MEASURED, ("value", "measured_at")),
@@ -37,6 +39,8 @@ def typed(named: NamedField, records: frozenset[str] = frozenset()) -> RecordFie
     if name.endswith("_id") and name.removesuffix("_id") in records:
         name = name.removesuffix("_id")
     given: dict[str, Any] = {"name": name, "required": not optional, "unique": named.unique}
+    if words.singular(name) in records:
+        given["name"] = name = words.singular(name)
     if named.values:
         return RecordField(type="enum", values=named.values, **given)
     if name in records:

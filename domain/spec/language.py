@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass, field
 
 from domain.spec import lexicon, words
+from domain.spec.check import RESERVED_PATHS, RESERVED_RECORDS
 
 _TOKEN = re.compile(r"[a-z][a-z0-9'-]*|[,():/&]")
 _CLAUSE = re.compile(r"[.;\n!?]+(?:\s|$)|\s[-–—]\s")  # noqa: RUF001
@@ -42,6 +43,7 @@ class Clause:
     fields: list[NamedField] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+    commands_of: dict[str, list[str]] = field(default_factory=dict)  # by record
     nouns: list[str] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
     measure: str = ""
@@ -75,9 +77,18 @@ def noun(phrase: list[str]) -> str:
     kept = [word for word in phrase if word not in small and "'" not in word]
     while len(kept) > 1 and kept[-1] in lexicon.GENERIC:
         kept.pop()
-    if not kept or kept[-1] in lexicon.ABSTRACT or len(kept) > 4:
+    if kept and kept[-1] in lexicon.ABSTRACT and phrase[-1] in lexicon.ENTRIES:
+        kept.append(phrase[-1])  # "time entries": the general noun is what is kept
+    if not kept or kept[-1] in lexicon.ABSTRACT - lexicon.ENTRIES or len(kept) > 4:
         return ""
-    return words.singular(words.identifier("_".join(kept[-2:])))
+    name = words.singular(words.identifier("_".join(kept[-2:])))
+    return "" if name in lexicon.ENTRIES else unreserved(name)
+
+
+def unreserved(name: str) -> str:
+    """A record's name that a service can use: ``event`` -> ``event_entry`` (/events is taken)."""
+    taken = name in RESERVED_RECORDS or words.plural(name) in RESERVED_PATHS
+    return f"{name}_entry" if taken or words.is_keyword(name) else name
 
 
 def _clause(text: str) -> Clause:
@@ -99,6 +110,7 @@ def _marked(found: Clause, match: re.Match[str]) -> str:
         found.records.append(name)
         found.nouns.append(name)
         found.commands.append(f"mark_{match[2]}")
+        found.commands_of.setdefault(name, []).append(f"mark_{match[2]}")
     return " "
 
 
@@ -131,14 +143,26 @@ def _part(found: Clause, tokens: list[str], start: int) -> int:
 def _phrases(found: Clause, tokens: list[str], start: int) -> int:
     """Verbs and the noun phrases around them, up to a preposition."""
     phrases, end = _coordinated(tokens, start)
-    stores, commands = False, []
+    stores, commands, complete = False, list[str](), False
     for phrase in phrases:
-        verbs, rest = _leading_verbs(phrase)
+        verbs, rest = _leading_verbs(_without_subject(phrase))
+        if verbs and complete:
+            stores, commands = False, []  # the verbs before have got their objects
         stores = stores or any(kind == "store" for kind, _ in verbs)
         commands += [verb for kind, verb in verbs if kind == "work"]
+        complete = bool(rest)
         _take(found, rest, stores, commands)
-    found.commands += [verb for verb in commands if verb not in found.commands]
     return end
+
+
+def _without_subject(phrase: list[str]) -> list[str]:
+    """ "customers create tickets": what somebody does, without who does it."""
+    for at in range(1, len(phrase) - 1):
+        before = phrase[at - 1]
+        plain = phrase[at] in lexicon.STORE_VERBS or phrase[at] in lexicon.WORKFLOW
+        if plain and words.singular(before) != before:
+            return phrase[at:]
+    return phrase
 
 
 def _take(found: Clause, phrase: list[str], stores: bool, commands: list[str]) -> None:
@@ -147,14 +171,16 @@ def _take(found: Clause, phrase: list[str], stores: bool, commands: list[str]) -
     elif phrase and phrase[-1] in ("workflow", "process") and len(phrase) > 1:
         phrase = phrase[:-1]
     if phrase and phrase[-1] in lexicon.WORKFLOW_NOUNS:
-        found.commands += lexicon.WORKFLOW_NOUNS[phrase[-1]]
+        commands = [*commands, *lexicon.WORKFLOW_NOUNS[phrase[-1]]]
         phrase, stores = phrase[:-1], True
+    found.commands += [verb for verb in commands if verb not in found.commands]
     name = noun(phrase)
     if not name:
         return
     found.nouns.append(name)
     if stores or commands:
         found.records.append(name)
+        found.commands_of.setdefault(name, []).extend(commands)
 
 
 def _leading_verbs(phrase: list[str]) -> tuple[list[tuple[str, str]], list[str]]:

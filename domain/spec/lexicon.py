@@ -95,6 +95,7 @@ GENERIC = bag("""
     trend trends insight insights flow flows report reports analytics analysis summary summaries
     total totals result results log logs
 """)
+ENTRIES = bag("entry entries record records item items")  # of something: "time entries"
 ABSTRACT = GENERIC | bag("""
     thing things stuff everything something it them progress status change changes health quality
     time access security service services system systems platform app application tool tools
@@ -105,7 +106,7 @@ ABSTRACT = GENERIC | bag("""
 
 MONEY = bag("""
     revenue expense sale payment invoice transaction cost income donation purchase salary fee bill
-    budget refund deposit loan order quote commission earning spending subscription
+    budget refund deposit order quote commission earning spending subscription
 """)
 PEOPLE = bag("""
     customer client user contact employee member supplier patient person student teacher author
@@ -113,15 +114,31 @@ PEOPLE = bag("""
 """)
 TITLED = bag("task todo ticket issue bug project goal request incident job milestone")
 WRITTEN = bag("article post note document page comment message review announcement recipe")
-COUNTED = bag("inventory stock inventory_item stock_item part supply")
+COUNTED = bag("inventory stock inventory_item stock_item level part supply")
+LENT = bag("loan rental checkout lease")
+EFFORT = bag("hour minute kilometer mile step calorie")
 TIMED = bag("appointment meeting booking reservation shift lesson class visit session")
 MEASURED = bag("measurement reading temperature sample observation")
-KNOWN = MONEY | PEOPLE | TITLED | WRITTEN | COUNTED | TIMED | MEASURED | bag("product asset book")
+KNOWN = (
+    MONEY
+    | LENT
+    | EFFORT
+    | PEOPLE
+    | TITLED
+    | WRITTEN
+    | COUNTED
+    | TIMED
+    | MEASURED
+    | bag("product asset book")
+)
 
 LONG_TEXT = bag("description notes note body comment content text message details remarks summary")
 DECIMALS = bag("""
     amount price cost total revenue balance fee salary budget value rate weight height distance
     temperature discount tax percentage hours profit income
 """)
-INTEGERS = bag("quantity count stock age rating score capacity number seats pages duration points")
+INTEGERS = bag("""
+    quantity count stock age rating score capacity number seats pages duration points calories
+    steps minutes level units copies
+""")
 BOOLEANS = bag("active enabled paid done completed archived published verified available")

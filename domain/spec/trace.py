@@ -86,7 +86,8 @@ def _asks_for(spec: Spec, report: Report, clause: language.Clause, named: list[R
 
 
 def _state_as_named(groups: Iterable[str]) -> set[str]:
-    return {"state" if group == "status" else group for group in groups} | set(groups)
+    named = {"state" if group == "status" else group for group in groups}
+    return named | set(groups) | {language.unreserved(group) for group in groups}
 
 
 def calling(spec: Spec, start: str, end: str = "") -> Iterator[Scenario]:

@@ -74,7 +74,7 @@ def _plural(word: str) -> str:
 
 
 def _singular(word: str) -> str:
-    if word in _UNCHANGED or word in _IRREGULAR:
+    if word in _UNCHANGED or word in _IRREGULAR or len(word) <= 3:
         return word
     if word in _SINGULAR:
         return _SINGULAR[word]

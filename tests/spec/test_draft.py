@@ -48,6 +48,11 @@ def test_marking_something_as_done_is_a_command() -> None:
     assert not description.required
 
 
+def test_each_verb_has_its_own_objects() -> None:
+    (clause,) = clauses("Publish articles and collect comments from readers")
+    assert clause.commands_of == {"article": ["publish"], "comment": []}
+
+
 def test_a_group_that_is_a_record_is_a_reference() -> None:
     spec = draft(SHOP).spec
     assert [record.name for record in spec.records] == ["customer", "product", "order"]
@@ -165,6 +170,9 @@ def test_the_same_intent_gives_the_same_spec() -> None:
         ("Search customers by name", []),
         ("Customer segmentation", []),
         ("Monthly revenue report", []),
+        ("Customers create tickets with a subject", ["ticket"]),
+        ("Approve time entries", ["time_entry"]),
+        ("Create events with a title", ["event_entry"]),
     ],
 )
 def test_records_are_what_somebody_keeps(text: str, records: list[str]) -> None:
