@@ -1,6 +1,6 @@
 """A build's own folder on this host, its log, and the processes that work in it.
 
-Layout      ``<data dir>/builds/<build id>/``: ``build.log``; during the build ``tree/`` and ``dist/``
+Layout      ``<data dir>/builds/<build id>/``: ``build.log``; meanwhile also ``tree/`` and ``dist/``
 """
 
 import asyncio
@@ -26,6 +26,22 @@ class StepFailed(DomainError):
         super().__init__(f"{step}: {reason}")
         self.step = step
         self.reason = reason
+
+
+async def stopped(task: "asyncio.Task[Any]") -> None:
+    """Cancel a task and return when it has cleaned up, however often we are cancelled meanwhile:
+    what it started outside (processes) must not outlive it. Its result is not looked at."""
+    again: asyncio.CancelledError | None = None
+    task.cancel()
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            again = error
+    if not task.cancelled():
+        task.exception()
+    if again is not None:
+        raise again
 
 
 class Bench:

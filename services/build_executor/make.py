@@ -17,7 +17,7 @@ from infra.ports import Context, Term
 from infra.signing import ensure_keys, sign
 from projections.builds import BUILDS
 from projections.specs import SPECS
-from services.build_executor.bench import Bench, StepFailed
+from services.build_executor.bench import Bench, StepFailed, stopped
 from services.build_executor.claims import Claim, load, record
 from services.build_executor.tests_run import Outcome, run_tests
 
@@ -59,8 +59,7 @@ class Maker:
                 return (await load(self._ctx, claim))[0]
             packed = await packing
         finally:
-            packing.cancel()
-            await asyncio.gather(packing, return_exceptions=True)
+            await stopped(packing)
         await self._deliver(state, generated, packed, sandbox, began)
         await asyncio.to_thread(self.bench.clear)
         return (await load(self._ctx, claim))[0]

@@ -12,7 +12,7 @@ from infra.settings import BASE_PORTS
 from infra.work import Worker
 from projections.builds import BUILDS, BuildRow
 from projections.specs import PIPELINES, PipelineRow
-from services.build_executor.bench import StepFailed
+from services.build_executor.bench import StepFailed, stopped
 from services.build_executor.claims import Claim, load, record
 from services.build_executor.make import Maker, spec_of
 from services.build_executor.rollout import HEALTHY_S_MAX, Rollout
@@ -137,8 +137,7 @@ class Step:
                     await self._check(claim, term)
             return task.result()
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await stopped(task)
 
     async def _check(self, claim: Claim, term: Term) -> None:
         row = self._ctx.views.get(PIPELINES, claim.intent_id)
