@@ -3,10 +3,11 @@
 One instance, mounted as the instance host mounts it (UDC, metrics, identity), in a process held to
 one core; the client has the other. Reads: one record, a filtered list, a report over 2,000 rows.
 Commands: creates and changes, each answered once this instance's tables hold the result. The log is
-in memory, so that the service is measured; beside it on JetStream where the module is there.
+in memory, so that the service is measured; then on JetStream with ``sync_interval: always``.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -22,6 +23,9 @@ from benchmarks.report import Figure, save, show
 from domain.spec import sample
 from domain.spec.model import Spec, read_spec
 from infra.generator import generate
+from infra.nats.connection import read_credentials
+from infra.nats.embedded import EmbeddedServer
+from infra.settings import NATS_PORT, Settings
 from infra.spec_cel import judge
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "revenue-analytics.json"
@@ -30,6 +34,14 @@ CLIENTS = 16
 GOAL_READS = 1000.0
 
 Once = Callable[["Client", int], Awaitable[None]]
+
+
+def port_free() -> int:
+    for port in range(20_000, 32_000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port")
 
 
 class Client:
@@ -120,9 +132,7 @@ class Running:
             file = directory / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = port_free()
         command = [sys.executable, "-c", SERVE, project.package, str(self.port), str(directory)]
         paths = f"{Path(__file__).parents[1]}{os.pathsep}{directory}"
         self.process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths, **env})
@@ -203,16 +213,35 @@ def document() -> dict[str, object]:
 
 async def run(seconds: float) -> list[Figure]:
     spec = read_spec(document())
-    logs = {"log in memory": {"PERSISTENCE_MODULE": "eventsourcing.popo"}}
-    figures: list[Figure] = []
-    for name, env in logs.items():
-        with tempfile.TemporaryDirectory() as directory:
-            running = Running(spec, Path(directory), env)
-            try:
-                figures += await measure(running, spec, seconds, name)
-            finally:
-                running.stop()
+    with tempfile.TemporaryDirectory() as directory:
+        memory = {"PERSISTENCE_MODULE": "eventsourcing.popo"}
+        figures = await measured(spec, Path(directory), memory, seconds, "log in memory")
+    with tempfile.TemporaryDirectory() as directory:
+        data_dir = Path(directory) / "data"
+        settings = Settings(data_dir=data_dir, port_shift=port_free() - NATS_PORT)
+        server = EmbeddedServer(data_dir, settings.nats_port, sync="always")
+        await server.start()
+        try:
+            password = read_credentials(data_dir)["app"]
+            jetstream = {
+                "PERSISTENCE_MODULE": "infra.eventsourcing_jetstream",
+                "NATS_URL": f"nats://app:{password}@127.0.0.1:{settings.nats_port}",
+            }
+            name = "JetStream, durable"
+            figures += await measured(spec, Path(directory), jetstream, seconds, name)
+        finally:
+            await server.stop()
     return figures
+
+
+async def measured(
+    spec: Spec, directory: Path, env: dict[str, str], seconds: float, log: str
+) -> list[Figure]:
+    running = Running(spec, directory / "project", env)
+    try:
+        return await measure(running, spec, seconds, log)
+    finally:
+        running.stop()
 
 
 def main() -> None:
