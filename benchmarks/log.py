@@ -30,7 +30,7 @@ from infra.settings import NATS_PORT, Settings
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 BODY = b"x" * 300  # about as large as one of our events
-WRITERS = 256
+WRITERS = 128
 WINDOW = 1000
 
 

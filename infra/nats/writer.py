@@ -22,6 +22,8 @@ ACK_TIMEOUT_S = 2.0
 BATCH_MESSAGES_MAX = 1000
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 WINDOW = 1024  # messages without an answer
+PROBE_EVERY = 20  # batches
+PROBE = 8  # messages
 SPLIT_BELOW = 8  # a refused batch this small is tried one by one
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
@@ -153,6 +155,8 @@ class StreamWriter:
         self._last_turn = 0.0
         self._turning = False
         self._gathering = False
+        self._packs = 0
+        self._probing = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -210,9 +214,7 @@ class StreamWriter:
         """Send what may go now; every answer calls this again."""
         while not self._closed and self._waiting and not self._hold():
             if self._pack and self.costs.batch_pays(len(self._waiting)):
-                groups = self._together()
-                if groups:
-                    self._send_batch(groups)
+                self._send_packed()
                 return
             group = self._oldest()
             if group is None:
@@ -223,7 +225,26 @@ class StreamWriter:
         """Whether to let groups pile up: so much is on its way that a batch will be quicker."""
         if self._unanswered >= self._window or self._batches_out or self._gathering:
             return True
+        self._probing = self._probing and self._unanswered > 0
+        if self._probing:
+            return True
         return self._pack and self._unanswered * self.costs.single_s >= self.costs.batch_s
+
+    def _send_packed(self) -> None:
+        """What waits, as one batch; now and then a few singly, to learn what that would take."""
+        self._packs += 1
+        if self._packs % PROBE_EVERY == 1:
+            for _ in range(PROBE):
+                group = self._oldest()
+                if group is not None:
+                    self._send_alone(group)
+            self._probing = True  # nothing else until they are answered, or we measure ourselves
+            return
+        groups = self._together()
+        if len(groups) == 1:
+            self._send_alone(groups[0])
+        elif groups:
+            self._send_batch(groups)
 
     def _oldest(self) -> _Group | None:
         for index, group in enumerate(self._waiting):
