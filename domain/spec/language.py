@@ -82,7 +82,17 @@ def noun(phrase: list[str]) -> str:
     if not kept or kept[-1] in lexicon.ABSTRACT - lexicon.ENTRIES or len(kept) > 4:
         return ""
     name = words.singular(words.identifier("_".join(kept[-2:])))
-    return "" if name in lexicon.ENTRIES else unreserved(name)
+    return unreserved(name) if name not in lexicon.ENTRIES and _is_thing(kept[-1]) else ""
+
+
+def _is_thing(word: str) -> bool:
+    """Whether the last word of a phrase can name something to keep: no adjective, no adverb."""
+    one = words.singular(word)
+    if word in lexicon.NOT_THINGS or len(one) < 2:
+        return False
+    if word.endswith("ing"):
+        return word in lexicon.THINGS_IN_ING
+    return one in lexicon.DESCRIBING_BUT_THINGS or not word.endswith(lexicon.DESCRIBING_ENDS)
 
 
 def unreserved(name: str) -> str:

@@ -77,7 +77,7 @@ MEASURES: dict[str, str] = {
 
 STOPS = bag("""
     by with including having containing for from per in on to of across over through via using as
-    that which who whose so when where if into at within based between is are be can must shall
+    that which who whose so when where if into at within based between than is are be can must shall
     should will during after before without plus against under about their
 """)
 SMALL = bag("""
@@ -101,6 +101,7 @@ ABSTRACT = GENERIC | bag("""
     time access security service services system systems platform app application tool tools
     workflow workflows process processes way ways support work api apis feature features dashboard
     dashboards integration integrations user-friendly alignment governance automation engine
+    aggregation world life collaboration communication productivity efficiency experience
     operation operations need needs usage overview business month year day week
 """)
 
@@ -142,3 +143,18 @@ INTEGERS = bag("""
     steps minutes level units copies
 """)
 BOOLEANS = bag("active enabled paid done completed archived published verified available")
+
+NOT_THINGS = bag("""
+    whatever whichever whoever anything nothing something everything anyone someone everyone nobody
+    others more most less least lots plenty same rest best better good great bad right wrong new old
+    big small open closed important helpful interesting clear correct nice well first last next done
+    ready sure possible likely worth online offline together fine true false high low long short
+    smarter faster easier happier happy productive work team people
+""")
+THINGS_IN_ING = bag("""
+    meeting booking training reading listing rating filing holding building recording offering
+    posting setting drawing painting ruling hearing saving earning spending briefing finding warning
+    wedding drawing lodging parking showing opening sighting tasting outing standing ranking
+""")
+DESCRIBING_ENDS = ("ful", "able", "ible", "ous", "ly", "less", "ish")
+DESCRIBING_BUT_THINGS = bag("table timetable vegetable cable variable family reply supply assembly")

@@ -67,6 +67,9 @@ def test_a_group_that_is_a_record_is_a_reference() -> None:
     [
         VAGUE,
         intent("governance", "AI-powered blueprint alignment and auto-approval engine", ()),
+        intent("anything", "Record whatever our team finds useful and interesting", ("Dashboard",)),
+        intent("tracker", "Track everything that is important to us", ()),
+        intent("manager", "Manage all our things better than before", ("Store data",)),
         intent("helper", "Make everything better and faster for everybody", ("Be smart",)),
     ],
 )
