@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from domain.rubric import Blueprint
+from infra.claude import ClaudeEvaluator
 from infra.ports import Context, Term
 from projections.governance import APPROVALS, DECISIONS, MODE, TABLES, UNDECIDED
 from services.governance.api import routes
@@ -31,9 +33,9 @@ class Governance:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._config = load_config(ctx.settings)
-        self._evaluator: Evaluator = _evaluator(ctx, self._config.blueprint)
         self._people = People(ctx.auth)
         self._rulebook = Rulebook(ctx, first_mode=self._config.first_mode)
+        self._evaluator = _evaluator(ctx, self._config.blueprint, self._rulebook)
 
     def routes(self) -> Sequence[Any]:
         return routes(
@@ -77,8 +79,17 @@ class Governance:
                 task.cancel()
 
 
-def _evaluator(ctx: Context, blueprint: Any) -> Evaluator:
-    return RubricEvaluator(blueprint)
+def _evaluator(ctx: Context, blueprint: Blueprint, rulebook: Rulebook) -> Evaluator:
+    """Claude where there is a key, with the rubric below it; else the rubric."""
+    key = ctx.settings.anthropic_api_key
+    if key is None or not key.get_secret_value():
+        return RubricEvaluator(blueprint)
+    return ClaudeEvaluator(
+        blueprint,
+        lambda: rulebook.conditions().bundle.policies,
+        api_key=key.get_secret_value(),
+        model=ctx.settings.model,
+    )
 
 
 def create(ctx: Context) -> Governance:

@@ -1,0 +1,5 @@
+"""Claude as an evaluator, with the published rubric below it (see docs/governance.md)."""
+
+from infra.claude.evaluator import ClaudeEvaluator
+
+__all__ = ["ClaudeEvaluator"]

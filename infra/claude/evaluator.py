@@ -1,0 +1,228 @@
+"""Claude through the Anthropic SDK; whatever goes wrong ends in the rubric's recorded answer.
+
+Invariants  the answer comes within ``budget_s``; the model may raise risk and add effects, never
+            lower what the rubric found: tier, self-reference, effects, risk; where the rubric found
+            any risk, the model's score counts only if it is lower.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from domain.canonical import digest
+from domain.governance_events import Assessment, Evidence, Policy, RiskLevel, Usage
+from domain.intent import Intent
+from domain.rubric import Blueprint, evaluate
+from domain.rubric.evaluate import ALIGNED
+from infra.claude.prompt import Verdict, system_blocks, user_text
+
+RISKS: tuple[RiskLevel, ...] = ("low", "medium", "high", "critical")
+MAX_TOKENS = 4000
+_FAILURES_BEFORE_REST = 3
+_log = structlog.get_logger(__name__)
+
+
+class NoVerdict(Exception):
+    """The model gave no usable answer; the text says why."""
+
+
+class ClaudeEvaluator:
+    """Assesses intents with Claude; safe for many at once."""
+
+    concurrency = 4
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        policies: Callable[[], Sequence[Policy]],
+        *,
+        api_key: str,
+        model: str,
+        base_url: str | None = None,
+        budget_s: float = 30.0,
+        retries: int = 2,
+        rest_s: float = 30.0,
+    ) -> None:
+        """``base_url`` None: as the SDK reads it from ``ANTHROPIC_BASE_URL``. ``rest_s``: how long
+        the model is left alone after several failures in a row."""
+        self._blueprint = blueprint
+        self._policies = policies
+        self._api_key = api_key
+        self._model = model
+        self._base_url = base_url
+        self._budget_s = budget_s
+        self._retries = retries
+        self._rest_s = rest_s
+        self._client: Any = None
+        self._failures = 0
+        self._rest_until = 0.0
+
+    @property
+    def blueprint(self) -> Blueprint:
+        return self._blueprint
+
+    async def assess(self, intent: Intent) -> Assessment:
+        """The model's assessment above the rubric's floor, or the rubric's with the reason why."""
+        floor = evaluate(intent, self._blueprint)
+        if time.monotonic() < self._rest_until:
+            return _fallback(floor, Usage(model=self._model), "the model is left alone for a while")
+        usage = Usage(model=self._model)
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._budget_s):
+                verdict, usage = await self._ask(intent)
+        except TimeoutError:
+            return self._failed(floor, usage, f"no answer within {self._budget_s:g} s", started)
+        except NoVerdict as error:
+            return self._failed(floor, usage, str(error), started)
+        except Exception as error:  # the model's side is foreign: nothing of it stops governance
+            reason = f"{type(error).__name__}: {error}"
+            return self._failed(floor, usage, reason, started)
+        self._failures = 0
+        latency = round((time.monotonic() - started) * 1000)
+        return above(floor, verdict, usage.model_copy(update={"latency_ms": latency}))
+
+    async def probe(self) -> str:
+        """One small call that shows whether key, model and network work; returns the model's id.
+
+        Raises:
+            NoVerdict: it does not work; the text says why.
+        """
+        sdk = await self._sdk()
+        try:
+            async with asyncio.timeout(self._budget_s):
+                message = await self._client.messages.create(
+                    model=self._model,
+                    max_tokens=1,
+                    messages=[{"role": "user", "content": "Say yes."}],
+                )
+        except TimeoutError:
+            raise NoVerdict(f"no answer within {self._budget_s:g} s") from None
+        except sdk.AnthropicError as error:
+            raise NoVerdict(_reason(error)) from error
+        return str(message.model)
+
+    async def close(self) -> None:
+        """Give back the connections."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def _ask(self, intent: Intent) -> tuple[Verdict, Usage]:
+        sdk = await self._sdk()
+        request: dict[str, Any] = {
+            "model": self._model,
+            "max_tokens": MAX_TOKENS,
+            "system": system_blocks(self._blueprint.text, self._policies()),
+            "messages": [{"role": "user", "content": user_text(intent)}],
+            "output_config": {
+                "format": {"type": "json_schema", "schema": sdk.transform_schema(Verdict)}
+            },
+        }
+        try:
+            raw = await self._client.messages.with_raw_response.create(**request)
+            message = await raw.parse()
+        except sdk.AnthropicError as error:
+            raise NoVerdict(_reason(error)) from error
+        usage = Usage(
+            model=str(message.model),
+            message_id=str(message.id),
+            prompt_digest=digest(request),
+            input_tokens=message.usage.input_tokens,
+            output_tokens=message.usage.output_tokens,
+            cached_tokens=message.usage.cache_read_input_tokens or 0,
+            attempts=1 + int(raw.retries_taken),
+        )
+        return _verdict(message), usage
+
+    async def _sdk(self) -> Any:
+        """The SDK, imported where it is used (it takes seconds) and not on the event loop."""
+        sdk = await asyncio.to_thread(__import__, "anthropic")
+        if self._client is None:
+            self._client = sdk.AsyncAnthropic(
+                api_key=self._api_key,
+                base_url=self._base_url,
+                max_retries=self._retries,
+                timeout=self._budget_s,
+            )
+        return sdk
+
+    def _failed(self, floor: Assessment, usage: Usage, reason: str, started: float) -> Assessment:
+        self._failures += 1
+        if self._failures >= _FAILURES_BEFORE_REST:
+            self._failures = 0
+            self._rest_until = time.monotonic() + self._rest_s
+        _log.warning("model_gave_no_verdict", reason=reason, model=self._model)
+        latency = round((time.monotonic() - started) * 1000)
+        return _fallback(floor, usage.model_copy(update={"latency_ms": latency}), reason)
+
+
+def above(floor: Assessment, verdict: Verdict, usage: Usage) -> Assessment:
+    """The model's assessment with the rubric's findings as its floor."""
+    score = round(verdict.alignment_score, 4)
+    if floor.risk_level != "low":
+        score = min(score, floor.alignment_score)
+    risk = max(floor.risk_level, verdict.risk_level, key=RISKS.index)
+    own = floor.self_reference or verdict.self_reference
+    rubric_total = round(sum(line.points for line in floor.evidence), 4)
+    difference = Evidence(
+        criterion="model",
+        points=round(score - rubric_total, 4),
+        note="what the model's score adds to the rubric's",
+    )
+    said = tuple(
+        Evidence(
+            criterion=f"model: {line.criterion}",
+            points=0.0,
+            quote=line.quote,
+            reference=line.principle,
+            note=line.note,
+        )
+        for line in verdict.evidence
+    )
+    return floor.model_copy(
+        update={
+            "alignment_score": score,
+            "aligned": score >= ALIGNED,
+            "risk_level": risk,
+            "risk_factors": _union(floor.risk_factors, verdict.risk_factors),
+            "reasoning": verdict.reasoning,
+            "recommendations": _union(verdict.recommendations, floor.recommendations),
+            "tier": 0 if own else floor.tier,
+            "self_reference": own,
+            "effects": _union(floor.effects, verdict.effects),
+            "evaluator": "claude",
+            "evidence": (*floor.evidence, difference, *said),
+            "usage": usage,
+        }
+    )
+
+
+def _union(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _fallback(floor: Assessment, usage: Usage, reason: str) -> Assessment:
+    recorded = usage.model_copy(update={"fallback_reason": reason[:500]})
+    return floor.model_copy(update={"usage": recorded})
+
+
+def _verdict(message: Any) -> Verdict:
+    if message.stop_reason != "end_turn":
+        raise NoVerdict(f"the model stopped early: {message.stop_reason}")
+    text = "".join(block.text for block in message.content if block.type == "text")
+    try:
+        return Verdict.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise NoVerdict(f"the answer does not fit the form: {place} {first['msg']}") from error
+
+
+def _reason(error: Exception) -> str:
+    status = getattr(error, "status_code", None)
+    name = type(error).__name__
+    return f"HTTP {status} from the model ({name})" if status else f"{name}: {error}"[:300]
