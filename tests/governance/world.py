@@ -18,7 +18,7 @@ from domain.intake import settle
 from domain.intent import Intent, IntentQueued, RawIntent, Submission
 from infra.clock import SystemClock
 from infra.http import build_app
-from infra.ports import Context, Fence, Meta, ObjectStore, Person, Term, Write
+from infra.ports import Context, EventLog, Fence, Meta, ObjectStore, Person, Term, Write
 from infra.settings import Settings
 from infra.views import SqliteViews
 from services.governance.service import Governance, create
@@ -52,13 +52,15 @@ class Users:
 
 @dataclass
 class World:
-    log: MemoryLog
+    log: EventLog
     ctx: Context
     service: Governance
     client: httpx.AsyncClient
     clock: FastClock
     users: Users
     term: Term
+    leading: "asyncio.Task[None] | None"
+    expected_end: bool = False
 
     async def queue(self, purpose: str, **fields: Any) -> Intent:
         """Put an intent where the intent-queue would put it."""
@@ -80,6 +82,14 @@ class World:
                 if len(found) >= count:
                     return [recorded.event for recorded in found]
                 await self.ctx.views.changed(timeout_s=0.05)
+
+    async def deposed(self) -> BaseException | None:
+        """Wait for the leader's work to end by itself; return what ended it."""
+        assert self.leading is not None
+        async with asyncio.timeout(10):
+            await asyncio.wait({self.leading})
+        self.expected_end = True
+        return self.leading.exception()
 
     async def seen(self) -> None:
         """Wait until the views hold all that the log holds."""
@@ -110,9 +120,14 @@ def intent_of(purpose: str, **fields: Any) -> Intent:
 
 @contextlib.asynccontextmanager
 async def governance(
-    directory: Path, *, lead: bool = True, users: Users | None = None, **settings: Any
+    directory: Path,
+    *,
+    lead: bool = True,
+    users: Users | None = None,
+    log: EventLog | None = None,
+    **settings: Any,
 ) -> AsyncIterator[World]:
-    log, clock = MemoryLog(), FastClock()
+    log, clock = log or MemoryLog(), FastClock()
     users = users or Users(
         {"ann": frozenset({"admin"}), "bob": frozenset({"approver"}), "eve": frozenset({"reader"})}
     )
@@ -138,17 +153,19 @@ async def governance(
     (position,) = await log.append([Write(taken)], meta=meta)
     term = Term(Fence("governance", position, 1))
     tasks = [asyncio.create_task(views.follow(log))]
-    if lead:
-        tasks.append(asyncio.create_task(service.lead(term)))
+    leading = asyncio.create_task(service.lead(term)) if lead else None
+    if leading is not None:
+        tasks.append(leading)
     app = build_app(service, ctx)
     transport = httpx.ASGITransport(app=cast(Any, app))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        yield World(log, ctx, service, client, clock, users, term)
+        world = World(log, ctx, service, client, clock, users, term, leading)
+        yield world
     term.ended.set()
     for task in tasks:
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     views.close()
     for result in results:
-        if isinstance(result, Exception):
+        if isinstance(result, Exception) and not world.expected_end:
             raise result
