@@ -5,11 +5,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from litestar import Controller, Request, Response, get, post
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, ServerSentEvent
 
-from domain.errors import NotFound, PhoenixError
+from domain.errors import (
+    ConflictError,
+    DomainError,
+    Invalid,
+    NotFound,
+    PhoenixError,
+    TransientError,
+)
 from domain.governance_events import Mode
 from infra.http import command_id
 from infra.ports import Context, Person
@@ -24,6 +31,14 @@ from services.approval_dashboard.render import HEADERS, page
 from services.approval_dashboard.session import Session, Sessions, matches
 
 AnyRequest = Request[Any, Any, Any]
+_SHOWN: tuple[type[Exception], ...] = (
+    NotFound,
+    Invalid,
+    DomainError,
+    ConflictError,
+    TransientError,
+    ValidationException,
+)
 _LOCAL = re.compile(r"/(?:[A-Za-z0-9_-][A-Za-z0-9_/-]*)?")
 _DONE = {
     "approved": "Approved: {} goes on.",
@@ -104,7 +119,8 @@ def _problem_page(view: View) -> Callable[[AnyRequest, Exception], Response[str]
 def _reading(ctx: Context, view: View) -> type[Controller]:
     class Reading(Controller):
         include_in_schema = False
-        exception_handlers = {PhoenixError: _problem_page(view)}  # noqa: RUF012
+        # Each by its own name: the nearest type wins, and all services share handlers for these.
+        exception_handlers = dict.fromkeys(_SHOWN, _problem_page(view))
 
         @get("/")
         async def approvals(

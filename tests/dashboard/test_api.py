@@ -319,7 +319,9 @@ async def test_files_are_served_from_here_and_only_the_known_ones(world: World) 
 async def test_an_unknown_intent_has_a_page_that_says_so(world: World) -> None:
     answer = await world.client.get("/intents/nothing")
     assert answer.status_code == 404
+    assert "<h1>Not found</h1>" in answer.text
     assert "There is no intent nothing." in answer.text
+    assert (await world.client.get("/intents?cursor=mine")).status_code == 422
 
 
 async def test_open_pages_are_told_of_a_change(world: World) -> None:
