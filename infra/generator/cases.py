@@ -70,17 +70,18 @@ def _refused(field: RecordField) -> Iterator[str]:
             yield from (quoted("1"), "1.5", "True", "[]")
         case "decimal":
             yield from _outside(field)
-            yield from (quoted("a lot"), quoted("NaN"), quoted("Infinity"), "True", "[]")
+            yield from (quoted("a lot"), quoted("NaN"), quoted("1_0"), quoted("1E+9"), "True", "[]")
             yield quoted(f"0.{'0' * DECIMAL_PLACES}1")
             yield quoted("9" * (MAX_DIGITS + 1))
         case "bool":
             yield from ('"true"', "1", "[]")
         case "date":
             yield from _days_outside(field)
-            yield from (quoted("2030-02-30"), quoted("today"), "5", "True")
+            yield from (quoted("2030-02-30"), quoted("1893456000"), "5", "True")
         case "datetime":
             yield from _moments_outside(field)
-            yield from (quoted("2030-01-01T09:00:00"), quoted("now"), "5", "True")
+            yield from (quoted("2030-01-01T09:00:00"), quoted("1893456000"), "5", "True")
+            yield quoted("0001-01-01T00:00:00+14:00")
         case "email":
             yield from (quoted("nobody"), quoted("a@b"), quoted("a b@c.example"), "5")
             yield f'"x" * {field.max_length or EMAIL_MAX} + "@b.example"'

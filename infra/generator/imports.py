@@ -26,7 +26,7 @@ THIRD_PARTY = {
     "infra.ports": "Context Term",
     "infra.service_kit.hosting": "instance_dir persistence",
     "infra.service_kit.http": (
-        "PAGE_DEFAULT Limit described done gone only paged read_your_writes row_of"
+        "PAGE_DEFAULT PROBLEMS Limit described done gone only paged read_your_writes row_of"
         " unreferred version_of"
     ),
     "infra.service_kit.read_model": "ReadModel Table loaded yes_or_no",

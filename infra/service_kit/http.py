@@ -7,9 +7,12 @@ from typing import Annotated, Any, cast
 from uuid import UUID
 
 from litestar import Request, Response
+from litestar.exceptions import ValidationException
 from litestar.params import QueryParameter
+from litestar.types import ExceptionHandlersMap
 
 from domain.errors import DomainError, Invalid, NotFound
+from infra.http.problems import PROBLEM_HANDLERS, problem
 from infra.http.requests import ReadYourWrites
 from infra.ports import Views
 from infra.service_kit.read_model import PAGE_DEFAULT, PAGE_MAX, ReadModel, Table, stored
@@ -19,6 +22,31 @@ _COMMON = frozenset(("limit", "cursor", "after"))
 _ENVELOPE = frozenset(("originator_id", "originator_version", "originator_topic", "timestamp"))
 
 Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
+
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def _wrong_filter(request: AnyRequest, error: ValidationException) -> Response[dict[str, Any]]:
+    """In a list's handler the filter ``state`` is the argument ``by_state``."""
+    if request.method == "GET" and isinstance(error.extra, list):
+        for item in error.extra:
+            item["key"] = str(item.get("key", "")).removeprefix("by_")
+    handler: Any = PROBLEM_HANDLERS[ValidationException]
+    answer: Response[dict[str, Any]] = handler(request, error)
+    return answer
+
+
+def _unreadable(_: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
+    why = "nested too deeply" if isinstance(error, RecursionError) else "not in UTF-8"
+    return problem(400, f"the body cannot be read: {why}")
+
+
+PROBLEMS: ExceptionHandlersMap = {
+    ValidationException: _wrong_filter,
+    UnicodeDecodeError: _unreadable,
+    RecursionError: _unreadable,
+}
 
 
 def row_of(views: ReadModel, table: Table, record_id: UUID) -> dict[str, Any]:
@@ -53,7 +81,7 @@ def gone(views: ReadModel, position: int) -> Response[None]:
     return Response(None, status_code=204, headers={POSITION_HEADER: str(position)})
 
 
-def only(request: Request[Any, Any, Any], filters: Iterable[str]) -> None:
+def only(request: AnyRequest, filters: Iterable[str]) -> None:
     """Raises: Invalid: the query has a name that this list cannot be filtered by."""
     for name in request.query_params:
         if name not in _COMMON and name not in filters:
@@ -111,6 +139,7 @@ def _plain(value: Any) -> Any:
 
 __all__ = [
     "PAGE_DEFAULT",
+    "PROBLEMS",
     "Limit",
     "described",
     "done",

@@ -34,6 +34,7 @@ from domain.errors import Invalid, TransientError
 
 PAGE_DEFAULT, PAGE_MAX = 50, 500
 _BATCH_MAX = 1000
+_INT_MAX = 2**63 - 1
 _POLL_S = 0.02
 _PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 _EXACT = Context(prec=1000)
@@ -318,11 +319,11 @@ class ReadModel:
         the end. A value None in ``where`` does not filter.
 
         Raises:
-            Invalid: the cursor is not one of this list.
+            Invalid: the cursor is not one of this list, or a value cannot be searched for.
         """
         if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
             raise Invalid("cursor", "is not a cursor of this list")
-        wanted = {name: stored(value) for name, value in where.items() if value is not None}
+        wanted = {name: _searched(name, v) for name, v in where.items() if v is not None}
         conditions = " AND ".join(f'"{name}" = ?' for name in wanted) or "1"
         total = self._ask(
             f'SELECT count(*) FROM "{table.name}" WHERE {conditions}', (*wanted.values(),)
@@ -425,6 +426,13 @@ def stored(value: Any) -> Any:
             return json.dumps(value)
         case _:
             return value
+
+
+def _searched(name: str, value: Any) -> Any:
+    infinite = isinstance(value, Decimal) and not value.is_finite()
+    if infinite or (isinstance(value, int) and abs(value) > _INT_MAX):
+        raise Invalid(name, "is not a number that a record could have")
+    return stored(value)
 
 
 def loaded(kind: str, value: Any) -> Any:

@@ -193,6 +193,33 @@ def test_a_list_is_filtered_and_paged_without_gaps_or_repeats(stock: Client) -> 
     assert stock.get("/items?count=many").status_code == 422
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["price=NaN", "price=x", f"count={10**30}", "made_on=2030", "fragile=maybe", "size=XXL"],
+)
+def test_a_filter_that_no_value_could_match_is_refused_and_named(stock: Client, query: str) -> None:
+    answer = stock.get(f"/items?{query}")
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["field"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"sku": "\xff"}', b"[" * 100_000, b'{"sku": "\\ud800"}', b"{", b'{"count": 1e400}']
+)
+def test_a_body_that_cannot_be_read_is_refused(stock: Client, body: bytes) -> None:
+    answer = stock.post("/items", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["content-type"].startswith("application/problem+json")
+
+
+def test_text_is_kept_as_it_is(stock: Client) -> None:
+    for text in ("a\0b", "\u202e", "'; DROP TABLE x;--", "{{ x }}", "\U0001f600"):
+        made = post(stock, "/items", {"sku": text, "count": 1})
+        assert made["sku"] == text
+        found = stock.get("/items", params={"sku": text}).json()
+        assert [item["id"] for item in found["items"]] == [made["id"]]
+
+
 def test_every_type_comes_back_as_it_was_given(stock: Client) -> None:
     body = {
         "sku": "all",
