@@ -34,7 +34,9 @@ async def prove(
     """
     missing = "nothing was asked"
     urls = [host_url(port) for port in sorted(group_ports(base))]
-    async with httpx.AsyncClient(timeout=_REQUEST_S, trust_env=False) as client:
+    # A connection kept alive would stay with whoever accepted it, leader or not.
+    fresh = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(timeout=_REQUEST_S, trust_env=False, limits=fresh) as client:
         try:
             async with asyncio.timeout(within_s):
                 # What is waited for is in other processes: there is no event to wait for.
@@ -58,6 +60,8 @@ async def _missing(
     for url, health in zip(urls, answers, strict=True):
         if problem := _unhealthy(health, service, version):
             return f"{url}/health: {problem}"
+    if len({health.get("instance") for health in answers}) != len(urls):
+        return f"fewer than {len(urls)} instances answer"
     active = [health for health in answers if health.get("role") == "active"]
     if len(active) != 1:
         return f"{len(active)} of {len(urls)} instances are active"
