@@ -1,0 +1,68 @@
+"""What was ever stored can still be read and folded. A sample is added, never changed."""
+
+import importlib
+import pkgutil
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+import projections
+from domain.event import Event
+from domain.recorded import Recorded
+from domain.view import Table, apply
+from infra.codec import decode, encode
+from infra.ports import Meta
+from tests.history.samples import known, read
+from tests.support.memory import matches
+
+T0 = datetime(2030, 1, 1, tzinfo=UTC)
+SAMPLES = read()
+
+
+def decoded(position: int, subject: str, body: bytes) -> Recorded[Event]:
+    return decode(subject, body, position=position, time=T0)
+
+
+def tables() -> list[Table[Any]]:
+    found: dict[str, Table[Any]] = {}
+    for module in pkgutil.iter_modules(projections.__path__):
+        names = vars(importlib.import_module(f"projections.{module.name}"))
+        found |= {value.name: value for value in names.values() if isinstance(value, Table)}
+    return list(found.values())
+
+
+def test_every_event_type_has_a_sample() -> None:
+    missing = known().keys() - {full_type for full_type, _, _ in SAMPLES}
+    assert not missing, "run: python -m tests.history.add"
+
+
+@pytest.mark.parametrize(("full_type", "subject", "body"), SAMPLES, ids=[s[0] for s in SAMPLES])
+def test_a_stored_sample_is_read_with_nothing_lost(
+    full_type: str, subject: str, body: bytes
+) -> None:
+    recorded = decoded(7, subject, body)
+    assert recorded.event.full_type == full_type
+    assert recorded.subject == recorded.event.subject
+    meta = Meta(
+        command_id="",
+        actor=recorded.actor,
+        correlation_id=recorded.correlation_id,
+        source=recorded.source,
+    )
+    again = encode(recorded.event, id=recorded.id, meta=meta, epoch=recorded.epoch)
+    stored = orjson.loads(body)
+    assert stored["data"].items() <= orjson.loads(again)["data"].items()
+    assert decoded(7, subject, again) == recorded
+
+
+@pytest.mark.parametrize("table", tables(), ids=lambda table: table.name)
+def test_every_sample_folds_into_every_view_that_wants_it(table: Table[Any]) -> None:
+    rows: dict[str, Any] = {}
+    wanted = 0
+    for position, (_, subject, body) in enumerate(SAMPLES, 1):
+        if any(matches(pattern, subject) for pattern in table.subjects):
+            rows = apply(table, rows, decoded(position, subject, body))
+            wanted += 1
+    assert wanted or all(pattern.startswith("intents.") for pattern in table.subjects)
