@@ -69,6 +69,7 @@ class Plan:
     capacity: int = 2
     heartbeat_s: float = 5.0
     failovers_per_hour: int = 10
+    calm_s: float = 2.0  # a death after this long in good health is no crash loop
 
     @property
     def size(self) -> int:
@@ -95,7 +96,7 @@ class Group:
         self._journal = journal
         self._changed = changed
         self.members: dict[int, Member] = {}
-        self._backoff = {seat: Backoff() for seat in range(plan.size)}
+        self._backoff = {seat: Backoff(calm_s=plan.calm_s) for seat in range(plan.size)}
         self._budget = FailoverBudget(plan.failovers_per_hour)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False

@@ -283,7 +283,8 @@ class Election:
             epoch = record.epoch + 1 if record else 1
             if record and record.holder == self.me:
                 epoch = record.epoch  # my claim was stored, only its answer was lost
-            self._reason = self._why()
+            else:
+                self._reason = self._why()
             revision = record.revision if record else 0
             return self._send(now, Put("claim", self.me, epoch, revision))
         return self._probe(now)

@@ -29,7 +29,7 @@ def assign(seats: Sequence[Seat], slots: int) -> dict[int, frozenset[int]]:
     for other in others:
         kept = sorted(slot for slot in other.slots if slot > 0 and slot not in owner)
         if kept:
-            owner[kept[0]] = other.seat
+            owner[other.seat if other.seat in kept else kept[0]] = other.seat
     for other in others:
         if other.seat in owner.values():
             continue

@@ -16,7 +16,7 @@ class Backoff:
 
     first_s: float = 0.2
     limit_s: float = 30.0
-    calm_s: float = 10.0  # alive this long after it was ready: the loop is over
+    calm_s: float = 2.0  # alive this long after it was ready: the loop is over
     failures: int = 0
 
     def died(self, *, ready_for_s: float | None) -> float:
