@@ -26,7 +26,8 @@ def sample(cls: type[Event], chance: random.Random) -> bytes:
     factory = ModelFactory.create_factory(
         cls, __random__=chance, __randomize_collection_length__=True
     )
-    event = cls.model_validate(factory.build().model_dump())
+    fixed = {name: value for name, value in FREE.items() if name in cls.model_fields}
+    event = cls.model_validate(factory.build(**fixed).model_dump())
     meta = Meta(
         command_id=cls.__name__, actor="history", correlation_id="intent-1", source="history"
     )
