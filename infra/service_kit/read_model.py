@@ -16,6 +16,7 @@ import queue
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
@@ -35,6 +36,7 @@ from domain.errors import Invalid, TransientError
 PAGE_DEFAULT, PAGE_MAX = 50, 500
 _BATCH_MAX = 1000
 _INT_MAX = 2**63 - 1
+_KEEP_OLD_S = 24 * 3600.0
 _POLL_S = 0.02
 _PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 _EXACT = Context(prec=1000)
@@ -374,9 +376,7 @@ class ReadModel:
         self._writer.execute("COMMIT")
 
     def _open(self) -> sqlite3.Connection:
-        for path in self._path.parent.glob("read-model-*.sqlite*"):
-            if not path.name.startswith(self._path.name):
-                path.unlink(missing_ok=True)
+        self._drop_old_files()
         try:
             return self._create()
         except sqlite3.DatabaseError:
@@ -384,6 +384,14 @@ class ReadModel:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
             return self._create()
+
+    def _drop_old_files(self) -> None:
+        """Another version's file goes after a day: until then a rollback goes on where it was, and
+        an instance of that version may still have it open."""
+        for path in self._path.parent.glob("read-model-*.sqlite*"):
+            other = not path.name.startswith(self._path.name)
+            if other and path.stat().st_mtime < time.time() - _KEEP_OLD_S:
+                path.unlink(missing_ok=True)
 
     def _create(self) -> sqlite3.Connection:
         db = self._connect()

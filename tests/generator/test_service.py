@@ -1,7 +1,9 @@
 """What a generated service answers: every status, cursors, histories, reports, races."""
 
 import importlib
+import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -382,6 +384,18 @@ def test_everything_is_there_after_a_restart(
         service.views.catch_up(timeout_s=10.0)
         assert client.get(path).json() == before
         assert service.figures()["records"] == {"customers": 1, "tickets": 1, "comments": 0}
+
+
+def test_tables_of_another_version_are_kept_for_a_day(
+    packages: dict[str, str], tmp_path: Path
+) -> None:
+    recent, old = (tmp_path / f"read-model-{name}.sqlite" for name in ("recent", "old"))
+    for file in (recent, old):
+        file.write_bytes(b"")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    with started(packages["inventory"], tmp_path):
+        assert recent.exists()
+        assert not old.exists()
 
 
 def test_rows_and_position_change_together(packages: dict[str, str], tmp_path: Path) -> None:
