@@ -145,6 +145,7 @@ class Launcher:
     def status(self) -> dict[str, Any]:
         """What ``phoenix status --json`` prints."""
         server = self._server
+        services = [status.of_group(group) for group in self.groups.values()]
         return {
             "pid": os.getpid(),
             "data_dir": str(self.settings.data_dir.absolute()),
@@ -159,7 +160,12 @@ class Launcher:
                 "pid": self._forker.pid if self._forker else 0,
                 "restarts": self._forker.restarts if self._forker else 0,
             },
-            "services": [status.of_group(group) for group in self.groups.values()],
+            "services": services,
+            "instances": [
+                {"service": group["service"], **instance}
+                for group in services
+                for instance in group["instances"]
+            ],
             "troubles": dict(self.troubles),
         }
 
