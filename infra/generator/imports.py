@@ -29,10 +29,11 @@ THIRD_PARTY = {
         "PAGE_DEFAULT PROBLEMS Limit described done gone only paged read_your_writes row_of"
         " unreferred version_of"
     ),
-    "infra.service_kit.read_model": "ReadModel Table loaded yes_or_no",
+    "infra.service_kit.read_model": "ReadModel",
     "infra.service_kit.rules": (
         "Rule RuleBroken Taken both either enforce holds in_state quotient remainder seen"
     ),
+    "infra.service_kit.tables": "Table loaded yes_or_no",
     "litestar": "Controller Litestar Request Response delete get patch post",
     "litestar.params": "FromPath FromQuery JSONBody QueryParameter",
     "litestar.testing": "TestClient",

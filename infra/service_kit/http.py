@@ -15,7 +15,8 @@ from domain.errors import DomainError, Invalid, NotFound
 from infra.http.problems import PROBLEM_HANDLERS, problem
 from infra.http.requests import ReadYourWrites
 from infra.ports import Views
-from infra.service_kit.read_model import PAGE_DEFAULT, PAGE_MAX, ReadModel, Table, stored
+from infra.service_kit.read_model import PAGE_DEFAULT, PAGE_MAX, ReadModel
+from infra.service_kit.tables import Table, stored
 
 POSITION_HEADER = "X-Log-Position"
 _COMMON = frozenset(("limit", "cursor", "after"))

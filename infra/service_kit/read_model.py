@@ -11,16 +11,12 @@ Threads     one reads the log, one writes; queries run on the caller's thread, e
 """
 
 import asyncio
-import json
 import queue
-import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, date, datetime
-from decimal import Context, Decimal
 from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,50 +28,15 @@ from eventsourcing.persistence import Notification
 from eventsourcing.utils import TopicError
 
 from domain.errors import Invalid, TransientError
+from infra.service_kit.tables import Table, exact_numbers, searched, stored
 
 PAGE_DEFAULT, PAGE_MAX = 50, 500
 _BATCH_MAX = 1000
-_INT_MAX = 2**63 - 1
 _KEEP_OLD_S = 24 * 3600.0
 _POLL_S = 0.02
 _PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
-_EXACT = Context(prec=1000)
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_BUILT_IN = {"id": "uuid", "version": "int", "created_at": "datetime", "updated_at": "datetime"}
-_COLUMN = {"int": "INTEGER", "bool": "INTEGER", "decimal": "TEXT COLLATE exact"}
 
 _log = structlog.get_logger(__name__)
-
-
-class Table:
-    """One record's rows: its plural, its fields with their types, and what is searched often."""
-
-    def __init__(self, name: str, fields: Mapping[str, str], *, indexed: Iterable[str] = ()):
-        self.name = name
-        self.fields = {**_BUILT_IN, **fields}
-        self.indexed = tuple(indexed)
-        for column in (name, *self.fields):
-            if not _NAME.fullmatch(column):
-                raise ValueError(f"not a column name: {column!r}")
-        self.columns = ", ".join(f'"{column}"' for column in self.fields)
-        self.yes_or_no = [name for name, kind in self.fields.items() if kind == "bool"]
-
-    def statements(self) -> list[str]:
-        columns = "".join(f', "{n}" {_COLUMN.get(k, "TEXT")}' for n, k in self.fields.items())
-        return [
-            f'CREATE TABLE IF NOT EXISTS "{self.name}" (position INTEGER PRIMARY KEY{columns})',
-            *(
-                f'CREATE INDEX IF NOT EXISTS "{self.name}_{column}" ON "{self.name}" ("{column}")'
-                for column in ("id", *self.indexed)
-            ),
-        ]
-
-    def row(self, found: sqlite3.Row) -> dict[str, Any]:
-        row = {name: found[name] for name in self.fields}
-        for name in self.yes_or_no:
-            if row[name] is not None:
-                row[name] = bool(row[name])
-        return row
 
 
 class ReadModel:
@@ -325,7 +286,7 @@ class ReadModel:
         """
         if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
             raise Invalid("cursor", "is not a cursor of this list")
-        wanted = {name: _searched(name, v) for name, v in where.items() if v is not None}
+        wanted = {name: searched(name, v) for name, v in where.items() if v is not None}
         conditions = " AND ".join(f'"{name}" = ?' for name in wanted) or "1"
         total = self._ask(
             f'SELECT count(*) FROM "{table.name}" WHERE {conditions}', (*wanted.values(),)
@@ -408,88 +369,9 @@ class ReadModel:
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         db.row_factory = sqlite3.Row
-        db.create_collation("exact", _compared)
-        aggregates: dict[str, Any] = {"exact_sum": _ExactSum, "exact_avg": _ExactAverage}
-        for name, aggregate in aggregates.items():
-            db.create_aggregate(name, 1, aggregate)
+        exact_numbers(db)
         self.functions(db)
         return db
 
     def functions(self, db: sqlite3.Connection) -> None:
         """Override it to give queries functions of the service's own."""
-
-
-def stored(value: Any) -> Any:
-    """A value as its column holds it, which is also how it travels in JSON (except yes or no)."""
-    match value:
-        case Decimal():
-            return format(value, "f")
-        case datetime():
-            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        case date():
-            return value.isoformat()
-        case UUID():
-            return str(value)
-        case dict() | list():
-            return json.dumps(value)
-        case _:
-            return value
-
-
-def _searched(name: str, value: Any) -> Any:
-    infinite = isinstance(value, Decimal) and not value.is_finite()
-    if infinite or (isinstance(value, int) and abs(value) > _INT_MAX):
-        raise Invalid(name, "is not a number that a record could have")
-    return stored(value)
-
-
-def loaded(kind: str, value: Any) -> Any:
-    """What ``stored`` wrote, as a value again."""
-    if value is None:
-        return None
-    match kind:
-        case "decimal":
-            return Decimal(value)
-        case "datetime":
-            return datetime.fromisoformat(value)
-        case "date":
-            return date.fromisoformat(value)
-        case "bool":
-            return bool(value)
-        case "uuid":
-            return UUID(value)
-        case _:
-            return value
-
-
-def yes_or_no(row: dict[str, Any], column: str) -> dict[str, Any]:
-    """The row with a column as true or false where SQLite keeps 1 or 0."""
-    value = row[column]
-    return row if value is None else {**row, column: bool(value)}
-
-
-def _compared(left: str, right: str) -> int:
-    a, b = Decimal(left), Decimal(right)
-    return (a > b) - (a < b)
-
-
-class _ExactSum:
-    def __init__(self) -> None:
-        self.total = Decimal(0)
-        self.count = 0
-
-    def step(self, value: Any) -> None:
-        if value is not None:
-            self.total = _EXACT.add(self.total, Decimal(value))
-            self.count += 1
-
-    def finalize(self) -> str | None:
-        return format(self.total, "f")
-
-
-class _ExactAverage(_ExactSum):
-    def finalize(self) -> str | None:
-        if not self.count:
-            return None
-        mean = Context(prec=34).divide(self.total, Decimal(self.count))
-        return format(mean.normalize() if mean else Decimal(0), "f")
