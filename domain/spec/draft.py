@@ -51,23 +51,34 @@ def draft(intent: Intent, *, version: str = "1.0.0", judge: Judge | None = None)
             settled["port"] = intent.port
         document = {**head, **_tidy(intent.spec), **settled}
         return replace(complete(read_spec(document), judge), submitted=True)
-    reading = _read((*intent.key_features, intent.purpose))
+    reading = _read(intent.key_features, intent.purpose)
     if not reading.records:
         raise NeedsDetail(questions(intent.service_name, intent.key_features))
     made = complete(read_spec({**head, **reading.document()}), judge)
     return replace(made, notes=(*reading.notes, *made.notes))
 
 
-def document_from_text(texts: Iterable[str]) -> dict[str, Any]:
-    """The records and reports that some sentences name, as the JSON of a SPEC; may be empty."""
-    return _read(tuple(texts)).document()
+def document_from_text(features: Iterable[str], purpose: str) -> dict[str, Any]:
+    """The records and reports that sentences name, as the JSON of a SPEC; may be empty."""
+    return _read(features, purpose).document()
 
 
-def _read(texts: tuple[str, ...]) -> "_Reading":
+def _read(features: Iterable[str], purpose: str) -> "_Reading":
+    """What features and purpose name. Where the features name records, the purpose, which is prose,
+    adds only what it says to be kept in so many words ("collect comments")."""
     reading = _Reading()
-    parts = [clause for text in texts for clause in clauses(text)]
-    for clause in parts:
+    listed = [clause for text in features for clause in clauses(text)]
+    prose = clauses(purpose)
+    for clause in listed:
         reading.records_of(clause)
+    if reading.records:
+        for clause in prose:
+            clause.records = [
+                n for n in clause.records if n in reading.records or n in clause.stored
+            ]
+    for clause in prose:
+        reading.records_of(clause)
+    parts = [*listed, *prose]
     if not reading.records:
         _weakly_named(reading, parts)
     for clause in parts if reading.records else ():

@@ -50,7 +50,7 @@ def read_foreign(text: str) -> Document:
     document["records"] = [_record(path, body) for path, body in bodies]
     if not document["records"]:
         features = (*document.get("key_features", ()), *_texts(document))
-        document |= document_from_text((*features, document.get("purpose", "")))
+        document |= document_from_text(features, document.get("purpose", ""))
     return document
 
 

@@ -44,6 +44,7 @@ class Clause:
     groups: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     commands_of: dict[str, list[str]] = field(default_factory=dict)  # by record
+    stored: list[str] = field(default_factory=list)  # records that are the object of a store verb
     nouns: list[str] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
     measure: str = ""
@@ -167,7 +168,7 @@ def _phrases(found: Clause, tokens: list[str], start: int) -> int:
 
 def _without_subject(phrase: list[str]) -> list[str]:
     """ "customers create tickets": what somebody does, without who does it."""
-    for at in range(1, len(phrase) - 1):
+    for at in range(1, len(phrase)):
         before = phrase[at - 1]
         plain = phrase[at] in lexicon.STORE_VERBS or phrase[at] in lexicon.WORKFLOW
         if plain and words.singular(before) != before:
@@ -176,6 +177,7 @@ def _without_subject(phrase: list[str]) -> list[str]:
 
 
 def _take(found: Clause, phrase: list[str], stores: bool, commands: list[str]) -> None:
+    by_verb = stores
     if phrase and phrase[-1] in lexicon.STORE_NOUNS:
         phrase, stores = phrase[:-1], True
     elif phrase and phrase[-1] in ("workflow", "process") and len(phrase) > 1:
@@ -190,6 +192,7 @@ def _take(found: Clause, phrase: list[str], stores: bool, commands: list[str]) -
     found.nouns.append(name)
     if stores or commands:
         found.records.append(name)
+        found.stored += [name] if by_verb else []
         found.commands_of.setdefault(name, []).extend(commands)
 
 

@@ -77,8 +77,9 @@ MEASURES: dict[str, str] = {
 
 STOPS = bag("""
     by with including having containing for from per in on to of across over through via using as
-    that which who whose so when where if into at within based between than is are be can must shall
-    should will during after before without plus against under about their
+    that which who whose so when where if into at within based between than what they we you he she
+    it how why is are be can must shall should will during after before without plus against under
+    about their
 """)
 SMALL = bag("""
     a an the all every each any our your its this these those some new incoming outgoing total

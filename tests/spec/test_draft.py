@@ -48,6 +48,12 @@ def test_marking_something_as_done_is_a_command() -> None:
     assert not description.required
 
 
+def test_a_purpose_beside_features_adds_only_what_it_says_to_be_kept() -> None:
+    told = "Employees submit what they spent, managers approve or reject it; store everything"
+    made = draft(EXPENSES.model_copy(update={"purpose": told})).spec
+    assert [record.name for record in made.records] == ["expense"]
+
+
 def test_each_verb_has_its_own_objects() -> None:
     (clause,) = clauses("Publish articles and collect comments from readers")
     assert clause.commands_of == {"article": ["publish"], "comment": []}

@@ -17,7 +17,8 @@ from infra.spec_cel import judge
 from tests.spec.intents import EXPENSES, ORDERS, SHOP, TASKS, intent
 
 GOOD = (
-    "Finance books revenues of each source every day, so that both owners see what each month earns"
+    "Finance books revenues of each source daily; both owners compare months and customers, "
+    "then plan what the shop sells next"
 )
 HEAD = {"service_name": "desk", "purpose": "Keep the orders of a small shop, for its two owners"}
 
