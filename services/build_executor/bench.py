@@ -1,6 +1,6 @@
 """A build's own folder on this host, its log, and the processes that work in it.
 
-Layout      ``<data dir>/builds/<build id>/``: ``build.log``; meanwhile also ``tree/`` and ``dist/``
+Layout      ``<data dir>/builds/<build id>/``: ``build.log`` and, meanwhile, ``epoch-<n>/``
 """
 
 import asyncio
@@ -45,10 +45,13 @@ async def stopped(task: "asyncio.Task[Any]") -> None:
 
 
 class Bench:
-    def __init__(self, data_dir: Path, build_id: str) -> None:
+    """``epoch`` keeps an old leader that wakes up late out of the new one's files."""
+
+    def __init__(self, data_dir: Path, build_id: str, epoch: int = 0) -> None:
         self.folder = data_dir.absolute() / "builds" / build_id
-        self.tree = self.folder / "tree"
-        self.dist = self.folder / "dist"
+        self.work = self.folder / f"epoch-{epoch}"
+        self.tree = self.work / "tree"
+        self.dist = self.work / "dist"
         self.log = self.folder / "build.log"
 
     async def tool(self, step: str, job: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -57,13 +60,13 @@ class Bench:
         Raises:
             StepFailed: it refused, broke or took too long.
         """
-        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(self.work.mkdir, parents=True, exist_ok=True)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "services.build_executor.tool",
             step,
-            str(self.folder),
+            str(self.work),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -102,5 +105,5 @@ class Bench:
 
     def clear(self) -> None:
         """Take away everything but the log."""
-        shutil.rmtree(self.tree, ignore_errors=True)
-        shutil.rmtree(self.dist, ignore_errors=True)
+        for work in self.folder.glob("epoch-*"):
+            shutil.rmtree(work, ignore_errors=True)

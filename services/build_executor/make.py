@@ -27,7 +27,7 @@ class Maker:
         self._ctx = ctx
         self._claim = claim
         self._term = term
-        self.bench = Bench(Path(ctx.settings.data_dir), claim.build_id)
+        self.bench = Bench(Path(ctx.settings.data_dir), claim.build_id, term.epoch)
 
     async def make(self, document: dict[str, Any], digest: str, version: str) -> State:
         """Return the build once it is packaged, or ended.
@@ -55,12 +55,10 @@ class Maker:
         packing = asyncio.create_task(self.bench.tool("package"))
         try:
             sandbox = await self._test(state)
-            if sandbox is None:
-                return (await load(self._ctx, claim))[0]
-            packed = await packing
+            if sandbox is not None:
+                await self._deliver(state, generated, await packing, sandbox, began)
         finally:
             await stopped(packing)
-        await self._deliver(state, generated, packed, sandbox, began)
         await asyncio.to_thread(self.bench.clear)
         return (await load(self._ctx, claim))[0]
 
@@ -121,7 +119,7 @@ class Maker:
             log_digest=log_digest,
         )
         stopped = outcome.result.stopped
-        why = f"stopped by its limit, {stopped}" if stopped else f"{outcome.failed} tests failed"
+        why = f"stopped by its limit, {stopped}" if stopped else _failed_of(outcome)
         if not stopped and not outcome.failed:
             why = f"the test run ended with {outcome.result.exit_code}, {outcome.passed} passed"
         fail = Fail(
@@ -208,3 +206,7 @@ def spec_of(ctx: Context, claim: Claim) -> tuple[dict[str, Any], str, str]:
     ]
     version = row.version if row.version and row.version not in used else next_version(tuple(used))
     return row.document, row.digest, version
+
+
+def _failed_of(outcome: Outcome) -> str:
+    return f"{outcome.failed} of {outcome.passed + outcome.failed} tests failed"
