@@ -70,7 +70,7 @@ CALL = re.compile(r"(GET|POST|PATCH|DELETE) (/[^\s]*)")
 
 def _unix(value: object) -> object:
     """One kind of line break, so that a text is the same after a round trip through a file."""
-    return value.replace("\r\n", "\n") if isinstance(value, str) else value
+    return re.sub(r"\r+\n", "\n", value) if isinstance(value, str) else value
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]

@@ -31,7 +31,7 @@ def parse(text: str) -> Spec:
         Invalid: a line of our own format that is broken.
         SpecInvalid: what it says is not consistent.
     """
-    text = text.replace("\r\n", "\n")
+    text = re.sub(r"\r+\n", "\n", text)
     return read_spec(_own(text) if MARK in text else read_foreign(text))
 
 
