@@ -1,0 +1,214 @@
+"""One background event loop and one connection a server, shared by every recorder of a process.
+
+The library is synchronous and recorders are used from any thread: each call hands its work to the
+loop's thread and waits. A ``Lease`` keeps the hub alive; the last one to go ends it. Ending never
+waits for the thread, so an application may be garbage-collected anywhere, on the loop's own
+thread too.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import CancelledError
+from typing import Any, NamedTuple, TypeVar
+
+from eventsourcing.persistence import (
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+)
+
+from domain.errors import LogRefused, TransientError
+from infra.nats.connection import Connection, connect
+
+T = TypeVar("T")
+EXIT_WAIT_S = 1.0
+
+
+class Target(NamedTuple):
+    """Which server, and as whom."""
+
+    url: str
+    creds: str
+    timeout_s: float
+
+
+class Hub:
+    """A loop in a daemon thread with a connection, made when it is first needed."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.loop = asyncio.new_event_loop()
+        self._pid = os.getpid()
+        self._users = 0
+        self._ended = False
+        self._nc: Connection | None = None
+        self._connecting = asyncio.Lock()
+        # The thread knows the loop only: nothing keeps the hub alive but its users.
+        self.thread = threading.Thread(
+            target=_run, args=(self.loop,), name="eventsourcing-nats", daemon=True
+        )
+        self.thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return not self._ended and self._pid == os.getpid()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it on the loop and return what it returns.
+
+        Raises:
+            OperationalError: the server is away, refuses, or did not answer in time.
+            InterfaceError: closed.
+            ProgrammingError: called on the loop's own thread, which would wait for itself.
+        """
+        if threading.get_ident() == self.thread.ident:
+            work.close()
+            raise ProgrammingError("recorders cannot be used on their own event loop's thread")
+        if not self.alive:
+            work.close()
+            raise InterfaceError("the connection has been closed")
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            return future.result()
+        except CancelledError as error:
+            raise InterfaceError("the connection was closed meanwhile") from error
+        except (TransientError, LogRefused) as error:
+            raise OperationalError(str(error)) from error
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def soon(self, work: Callable[[], None]) -> None:
+        """Do it on the loop, without waiting; nothing happens once it has ended."""
+        if self.alive:
+            with contextlib.suppress(RuntimeError):  # the loop closed in this moment
+                self.loop.call_soon_threadsafe(work)
+
+    async def connection(self) -> Connection:
+        """The connection, on the loop.
+
+        Raises:
+            TransientError: no server answered in time.
+            LogRefused: it refuses these credentials.
+        """
+        async with self._connecting:
+            if self._nc is None:
+                options: dict[str, Any] = {}
+                if self.target.creds:
+                    options["user_credentials"] = self.target.creds
+                self._nc = await connect(
+                    self.target.url.split(","),
+                    name="eventsourcing",
+                    timeout_s=self.target.timeout_s,
+                    **options,
+                )
+            return self._nc
+
+    def join(self) -> None:
+        self._users += 1
+
+    def leave(self, closing: "list[Callable[[], Awaitable[None]]]") -> None:
+        """One user less, with what it wants closed; the last one ends the loop."""
+        with _registry_lock:
+            self._users -= 1
+            last = self._users <= 0
+            if last and _registry.get(_key(self.target)) is self:
+                del _registry[_key(self.target)]
+        if not self.alive:
+            return
+        self.soon(lambda: _keep(self.loop.create_task(self._close(closing, end=last))))
+        self._ended = last
+
+    async def _close(self, closing: "list[Callable[[], Awaitable[None]]]", *, end: bool) -> None:
+        for close in closing:
+            with contextlib.suppress(Exception):
+                await close()
+        if not end:
+            return
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if self._nc is not None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(EXIT_WAIT_S):
+                    await self._nc.close()
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        self.loop.stop()
+
+
+class Lease:
+    """A right to use the hub, given back by ``close`` or when it is garbage-collected."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.closing: list[Callable[[], Awaitable[None]]] = []
+        self._end = weakref.finalize(self, hub.leave, self.closing)
+        self._end.atexit = False  # at exit the hub ends everything at once
+
+    @property
+    def closed(self) -> bool:
+        return not self._end.alive
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """As ``Hub.call``."""
+        if self.closed:
+            work.close()
+            raise InterfaceError("closed: make a new application or factory")
+        return self.hub.call(work)
+
+    def another(self) -> "Lease":
+        """A lease of its own for something that may outlive this one."""
+        return lease(self.hub.target)
+
+    def close(self) -> None:
+        """Give it back, once; returns at once on any thread."""
+        self._end()
+
+
+_registry: dict[tuple[int, Target], Hub] = {}
+_registry_lock = threading.RLock()  # a finalizer may run inside it, on the same thread
+_tasks: set["asyncio.Task[None]"] = set()
+
+
+def lease(target: Target) -> Lease:
+    """A lease on the one hub that this process has for the target."""
+    with _registry_lock:
+        hub = _registry.get(_key(target))
+        if hub is None or not hub.alive:
+            hub = _registry[_key(target)] = Hub(target)
+        hub.join()
+    return Lease(hub)
+
+
+def _key(target: Target) -> tuple[int, Target]:
+    return os.getpid(), target  # threads do not survive a fork: a child starts its own
+
+
+def _keep(task: "asyncio.Task[None]") -> None:
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
+
+
+@atexit.register
+def _at_exit() -> None:
+    with _registry_lock:
+        hubs = [hub for hub in _registry.values() if hub.alive]
+        _registry.clear()
+    for hub in hubs:
+        hub._users = 1
+        hub.leave([])
+        hub.thread.join(EXIT_WAIT_S)

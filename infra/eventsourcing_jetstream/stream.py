@@ -1,0 +1,236 @@
+"""One stream of an application: created when missing, written by one writer, read back exactly.
+
+Everything here runs on the hub's loop. Writing is all or nothing, with a condition on a literal
+subject for each originator; a lost answer is settled by looking for our own message.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from eventsourcing.persistence import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
+
+from domain.errors import LogRefused, TransientError
+from infra.eventsourcing_jetstream import codec
+from infra.eventsourcing_jetstream.hub import Lease
+from infra.eventsourcing_jetstream.names import TRACKING, Names
+from infra.nats import api
+from infra.nats.connection import Connection
+from infra.nats.fetch import Stored, Stream
+from infra.nats.writer import EXPECTED, Denied, Message, NoAnswer, StreamWriter
+
+NAME_IN_USE = 10058
+BATCH_TOO_LARGE = 10199
+CONFLICTS = (api.CONFLICT, api.IN_FLIGHT)
+RETRY_S = 0.01
+RETRY_S_MAX = 0.5
+
+# After these it is not known whether the messages were written.
+UNKNOWN = (NoAnswer, api.NoStream, TransientError)
+
+T = TypeVar("T")
+Make = Callable[[bool], Awaitable[Sequence[Message]]]
+
+
+class Conflict(Exception):
+    """A condition does not hold; the caller looks which."""
+
+
+class _Opened:
+    """What is to be closed. It does not know the lease, which may be collected at any time."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.parts: tuple[Connection, Stream, StreamWriter] | None = None
+
+    async def close(self) -> None:
+        self.closed = True
+        if self.parts is not None:
+            _, stream, writer = self.parts
+            self.parts = None
+            await writer.close()
+            await stream.close()
+
+
+class AppStream:
+    """Opened by the first call; ``create`` False takes the stream as somebody else made it."""
+
+    def __init__(self, lease: Lease, names: Names, *, replicas: int, create: bool) -> None:
+        self.names = names
+        self.lease = lease
+        self.source = f"/es/{names.application}"
+        self.timeout_s = lease.hub.target.timeout_s
+        self._replicas = replicas
+        self._create = create
+        self._opening = asyncio.Lock()
+        self._opened = _Opened()
+        lease.closing.append(self._opened.close)
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it on the hub's loop; see ``Hub.call``."""
+        return self.lease.call(work)
+
+    async def open(self) -> tuple[Connection, Stream, StreamWriter]:
+        """The connection, the stream's reader and its writer.
+
+        Raises:
+            TransientError: the server is away.
+            LogRefused: it will not have this stream.
+            InterfaceError: closed.
+            ProgrammingError: the stream exists with settings that cannot work.
+        """
+        async with self._opening:
+            if self._opened.closed:
+                raise InterfaceError("closed: make a new application or factory")
+            if self._opened.parts is None:
+                nc = await self.lease.hub.connection()
+                replicas = await self._ensure(nc)
+                writer = StreamWriter(nc, serial_guards=replicas > 1)
+                self._opened.parts = nc, Stream(nc, self.names.stream), await writer.start()
+            return self._opened.parts
+
+    async def reader(self) -> Stream:
+        """For reads by position and subject; raises what ``open`` raises."""
+        return (await self.open())[1]
+
+    async def last(self, subject: str) -> Stored | None:
+        """The newest message of a subject or a pattern, as the leader has it."""
+        return await (await self.reader()).last(subject)
+
+    async def write(self, make: Make, first_id: str) -> int:
+        """Write all or nothing and return the position of the first message.
+
+        ``make(again)`` builds the messages with conditions that hold as far as is known, asks
+        the server if it is called again, and raises ``IntegrityError`` when they cannot hold.
+        ``first_id`` is the id in the first message's body.
+
+        Raises:
+            OperationalError: no answer in time (perhaps written), or the server refuses.
+            DataError: a message is larger than the server takes.
+            NotSupportedError: more messages than the server takes in one batch.
+        """
+        loop = asyncio.get_running_loop()
+        ends, delay_s = loop.time() + self.timeout_s, RETRY_S
+        sent: Sequence[Message] = ()
+        again = False
+        while True:
+            try:
+                messages = await make(again)
+                sent = messages
+                return await self._send(messages)
+            except (IntegrityError, Conflict, *UNKNOWN) as error:
+                if sent and (position := await self._already(sent[0], first_id)):
+                    return position
+                if isinstance(error, IntegrityError):
+                    raise
+                if loop.time() + delay_s > ends:
+                    raise OperationalError(f"{self.names.stream}: {_why(error)}") from error
+                again, unknown = True, isinstance(error, UNKNOWN)
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, RETRY_S_MAX) if unknown else RETRY_S
+
+    async def _send(self, messages: Sequence[Message]) -> int:
+        nc, _, writer = await self.open()
+        limit = nc.max_payload
+        for message in messages:
+            if len(message.payload) > limit:
+                raise DataError(
+                    f"{message.subject}: {len(message.payload)} bytes, the server takes {limit}"
+                )
+        try:
+            return (await writer.publish(messages)).first
+        except Denied as error:
+            raise OperationalError(str(error)) from error
+        except api.Refused as error:
+            raise _translated(error, len(messages), self.names.stream) from error
+
+    async def _already(self, message: Message, id: str) -> int:
+        """The position of our own first message if it stands where its condition puts it, or 0."""
+        expected = int(message.headers.get(EXPECTED, "0"))
+        try:
+            stream = await self.reader()
+            found = await stream.of(message.subject, expected, 1, exact=True)
+        except TransientError:
+            return 0  # not known yet: the next attempt finds out
+        if found and codec.message_id(found[0].data) == id:
+            return found[0].position
+        return 0
+
+    async def _ensure(self, nc: Connection) -> int:
+        """Make the stream if it is missing; return its number of replicas."""
+        config = stream_config(self.names, self._replicas)
+        name = config["name"]
+        try:
+            try:
+                present = (await api.call(nc, f"STREAM.INFO.{name}"))["config"]
+            except api.Refused as error:
+                if error.code != api.NO_SUCH_STREAM or not self._create:
+                    raise
+                present = await _created(nc, config)
+            if present.get("num_replicas", 1) < self._replicas and self._create:
+                raised = {**present, "num_replicas": self._replicas}
+                present = (await api.call(nc, f"STREAM.UPDATE.{name}", raised))["config"]
+        except api.Refused as error:
+            if error.code in api.PASSING:
+                raise TransientError(str(error)) from error
+            raise LogRefused(f"the stream {name}: {error}") from error
+        if not (present.get("allow_atomic") and present.get("allow_direct")):
+            raise ProgrammingError(f"the stream {name} needs allow_atomic and allow_direct")
+        return int(present.get("num_replicas", 1))
+
+
+def stream_config(names: Names, replicas: int) -> dict[str, Any]:
+    return {
+        "name": names.stream,
+        "subjects": names.subjects,
+        "description": f"{names.purpose} of the application {names.application}",
+        "storage": "file",
+        "retention": "limits",
+        "discard": "old",
+        "num_replicas": replicas,
+        # A view's positions and values are its present state; everything else is history.
+        "max_msgs_per_subject": 1 if names.purpose == TRACKING else -1,
+        "allow_direct": True,
+        "allow_atomic": True,
+        "deny_delete": True,
+        "deny_purge": True,
+    }
+
+
+async def _created(nc: Connection, config: dict[str, Any]) -> dict[str, Any]:
+    name = config["name"]
+    try:
+        found = await api.call(nc, f"STREAM.CREATE.{name}", config)
+    except api.Refused as error:
+        if error.code != NAME_IN_USE:  # another process was quicker
+            raise
+        found = await api.call(nc, f"STREAM.INFO.{name}")
+    return dict(found["config"])
+
+
+def _translated(error: api.Refused, count: int, stream: str) -> Exception:
+    if error.code in CONFLICTS:
+        return Conflict()
+    if error.code in api.PASSING:
+        return NoAnswer(str(error))
+    if error.code == BATCH_TOO_LARGE:
+        return NotSupportedError(
+            f"{stream}: {count} messages in one insert; raise the server's"
+            " jetstream.limits.max_batch_size"
+        )
+    return OperationalError(f"{stream}: {error}")
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, api.NoStream):
+        return "no stream takes it, or JetStream is not ready"
+    if isinstance(error, Conflict):
+        return "other writers were quicker each time"
+    return f"{error}; it may have been recorded"

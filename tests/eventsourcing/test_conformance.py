@@ -1,0 +1,123 @@
+"""Every conformance class that the library ships, unmodified, on one server.
+
+The classes below say only how a recorder is made and against which server; no test is overridden
+or skipped.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+from unittest import TestCase
+
+import pytest
+from eventsourcing.tests import application, persistence, projection
+from eventsourcing.utils import Environment
+
+from infra import eventsourcing_jetstream as module
+from tests.eventsourcing.support import environment, factory, remove_streams
+from tests.eventsourcing.views import JetStreamEventCounters
+from tests.support.nats import Server
+
+
+class OnServer(TestCase):
+    """A new store for each test; what a recorder needs is closed after it."""
+
+    env: Any = {}  # noqa: RUF012 - as the library's classes have it
+    factory: module.JetStreamFactory
+
+    @pytest.fixture(autouse=True)
+    def _server(self, nats_server: Server) -> Iterator[None]:
+        env = environment(nats_server)
+        remove_streams(env)
+        before = dict(os.environ)
+        os.environ.update(env)
+        try:
+            yield
+        finally:
+            for key in env:
+                os.environ.pop(key)
+            os.environ.update(before)
+
+    def make(self) -> module.JetStreamFactory:
+        made = factory({}, "conformance")
+        self.addCleanup(made.close)
+        return made
+
+
+class TestAggregateRecorder(OnServer, persistence.AggregateRecorderTestCase):
+    def create_recorder(self) -> Any:
+        return self.make().aggregate_recorder()
+
+
+class TestApplicationRecorder(OnServer, persistence.ApplicationRecorderTestCase):
+    def create_recorder(self) -> Any:
+        return self.make().application_recorder()
+
+    def test_insert_subscribe(self) -> None:
+        self.optional_test_insert_subscribe()
+
+
+class TestTrackingRecorder(OnServer, persistence.TrackingRecorderTestCase):
+    def create_recorder(self) -> Any:
+        return self.make().tracking_recorder()
+
+
+class TestProcessRecorder(OnServer, persistence.ProcessRecorderTestCase):
+    def create_recorder(self) -> Any:
+        return self.make().process_recorder()
+
+
+class TestNonInterleaving(OnServer, persistence.NonInterleavingNotificationIDsBaseCase):
+    def create_recorder(self) -> Any:
+        return self.make().application_recorder()
+
+
+class SubclassedTracking(module.JetStreamTrackingRecorder):
+    pass
+
+
+class TestFactory(OnServer, persistence.InfrastructureFactoryTestCase):  # type: ignore[type-arg]
+    def setUp(self) -> None:
+        self.env = Environment(env={"PERSISTENCE_MODULE": "infra.eventsourcing_jetstream"})
+        super().setUp()
+
+    def expected_factory_class(self) -> Any:
+        return module.JetStreamFactory
+
+    def expected_aggregate_recorder_class(self) -> Any:
+        return module.JetStreamAggregateRecorder
+
+    def expected_application_recorder_class(self) -> Any:
+        return module.JetStreamApplicationRecorder
+
+    def expected_tracking_recorder_class(self) -> Any:
+        return module.JetStreamTrackingRecorder
+
+    def tracking_recorder_subclass(self) -> Any:
+        return SubclassedTracking
+
+    def expected_process_recorder_class(self) -> Any:
+        return module.JetStreamProcessRecorder
+
+
+class TestExampleApplication(OnServer, application.ExampleApplicationTestCase):
+    expected_factory_topic = "infra.eventsourcing_jetstream.factory:JetStreamFactory"
+
+
+# One of its tests records a warning, which the suite would turn into an error.
+@pytest.mark.filterwarnings("always::DeprecationWarning")
+class TestApplication(OnServer, application.ApplicationTestCase):
+    pass
+
+
+class TestEventCountersView(OnServer, projection.EventCountersViewTestCase):
+    def construct_event_counters_view(self) -> Any:
+        return self.make().tracking_recorder(JetStreamEventCounters)
+
+
+class TestAggregateProjection(OnServer, projection.AggregateEventCountersProjectionTestCase):
+    view_class = JetStreamEventCounters
+
+
+class TestEventSourcedProjection(OnServer, projection.EventSourcedProjectionTestCase):
+    pass
