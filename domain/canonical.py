@@ -1,9 +1,9 @@
 """Canonical JSON (RFC 8785) and the digests taken from it: the same value, the same bytes."""
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
+from json.encoder import encode_basestring as _string
 from typing import Any
 
 MAX_SAFE_INTEGER = 2**53 - 1  # beyond it a JSON number is not the same number everywhere
@@ -25,8 +25,10 @@ def digest(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is None or isinstance(value, bool | str):
-        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return _string(value)
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "true" if value else "false"
     if isinstance(value, int):
         if abs(value) > MAX_SAFE_INTEGER:
             raise ValueError(f"integer {value} is too large for JSON")

@@ -46,8 +46,17 @@ class Blueprint:
     def _read(self) -> tuple[tuple[str, frozenset[str]], ...]:
         return tuple((principle, frozenset(_stems(principle))) for principle in self.principles)
 
+    @cached_property
+    def _closest(self) -> dict[str, str]:
+        return {}
+
     def closest(self, topic: str) -> str:
         """The principle that shares most words with a topic; "" when none shares any."""
+        if topic not in self._closest:
+            self._closest[topic] = self._find(topic)
+        return self._closest[topic]
+
+    def _find(self, topic: str) -> str:
         wanted = {stem(word) for word in topic.split()}
         best, most = "", 0
         for principle, words in self._read:
