@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -18,13 +19,13 @@ import pytest
 from infra.nats.connection import read_credentials
 from tests.generator.projects import written
 from tests.generator.specs import inventory
-from tests.support.nats import Server, free_port, running_server
+from tests.support.nats import Server, running_server
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (
     "import os, sys; from pathlib import Path; import uvicorn;"
     " from inventory.app import build; from inventory.service import start;"
-    " uvicorn.run(build(start(Path(sys.argv[1]), dict(os.environ))), port=int(sys.argv[2]),"
+    " uvicorn.run(build(start(Path(sys.argv[1]), dict(os.environ))), fd=int(sys.argv[2]),"
     " log_level='warning')"
 )
 
@@ -36,14 +37,17 @@ class Instance:
     project: Path
     server: Server
     tables: Path
-    port: int = 0
     process: "subprocess.Popen[bytes] | None" = None
+
+    def __post_init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))  # stays when the process is killed
+        self.port = self.listener.getsockname()[1]
 
     def start(self) -> None:
         password = read_credentials(self.server.data_dir)["app"]
-        self.port = self.port or free_port()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, str(self.tables), str(self.port)],
+            [sys.executable, "-c", COMMAND, str(self.tables), str(self.listener.fileno())],
+            pass_fds=[self.listener.fileno()],
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": f"{ROOT}{os.pathsep}{self.project}",
@@ -61,7 +65,7 @@ class Instance:
         self.client.close()
 
 
-def wait_until(condition: Any, *, timeout_s: float = 20.0) -> None:
+def wait_until(condition: Any, *, timeout_s: float = 40.0) -> None:
     """Wait until a condition holds; a refused connection counts as no."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
@@ -83,13 +87,17 @@ def instances(tmp_path: Path, server: Server) -> Iterator[list[Instance]]:
     written(inventory(), tmp_path / "project")
     found: list[Instance] = []
     for number in (1, 2):
-        instance = Instance(tmp_path / "project", server, tmp_path / f"tables-{number}")
-        found.append(instance)
-        instance.start()
-    yield found
-    for instance in found:
-        if instance.process is not None and instance.process.poll() is None:
-            instance.kill()
+        tables = tmp_path / f"tables-{number}"
+        found.append(Instance(tmp_path / "project", server, tables))
+    try:
+        for instance in found:
+            instance.start()
+        yield found
+    finally:
+        for instance in found:
+            if instance.process is not None and instance.process.poll() is None:
+                instance.kill()
+            instance.listener.close()
 
 
 def test_two_processes_are_one_service(instances: list[Instance]) -> None:
