@@ -7,6 +7,7 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from infra.ports import Context
 
+_AGAIN_MS = 300  # a browser waits three seconds by itself
 _QUIET_S = 15.0  # a sign of life, so that a lost connection is noticed
 _AT_MOST_EVERY_S = 0.3  # many changes at once are one piece of news
 
@@ -16,7 +17,7 @@ def live(ctx: Context) -> ServerSentEvent:
 
     async def messages() -> AsyncIterator[ServerSentEventMessage]:
         known = ctx.views.position
-        yield ServerSentEventMessage(event="hello", data=str(known))
+        yield ServerSentEventMessage(event="hello", data=str(known), retry=_AGAIN_MS)
         while True:
             if not await ctx.views.changed(timeout_s=_QUIET_S):
                 yield ServerSentEventMessage(comment="still here")

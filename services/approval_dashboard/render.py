@@ -1,7 +1,7 @@
 """Templates to pages: autoescaped, strict about names, with a policy that runs no inline script."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import MediaType, Response
 
+from domain.governance_events import ConditionValue
 from services.approval_dashboard.assets import address
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -108,6 +109,16 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
+def by_policy(
+    conditions: Sequence[ConditionValue], applied: str
+) -> list[tuple[str, list[ConditionValue]]]:
+    """The conditions of each policy together; the policy that decided comes first."""
+    groups: dict[str, list[ConditionValue]] = {applied: []} if applied else {}
+    for condition in conditions:
+        groups.setdefault(condition.policy_id, []).append(condition)
+    return [(policy, group) for policy, group in groups.items() if group]
+
+
 def _new_environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -116,7 +127,7 @@ def _new_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (words, ago, until, clock, mark, tone, pretty, span)
+    filters = (words, ago, until, clock, mark, tone, pretty, span, by_policy)
     environment.filters.update({f.__name__: f for f in filters})
     environment.globals["asset"] = address
     return environment
