@@ -25,7 +25,7 @@ from services.governance.step import Step
 
 _EXPIRY_LOOK_S = 1.0
 _EXPIRY_BATCH = 100
-_FRESH_S = 0.02
+_FRESH_S = 0.1
 _log = structlog.get_logger(__name__)
 
 
@@ -93,7 +93,7 @@ def _key(item: Undecided) -> str:
 
 
 class _Finder:
-    """The most urgent undecided intents, read again at most every 20 ms or when none is left.
+    """The most urgent undecided intents, read again at most every 100 ms or when none is left.
 
     The worker asks after every single decision; reading hundreds of rows each time would cost more
     than the decisions. ``finished`` is left out until the view has caught up.
