@@ -61,7 +61,7 @@ class Elector:
     ) -> None:
         self._bucket = bucket
         self._key = service
-        self._presence = f"presence.{service}.{election.me.replace('.', '-')}"
+        self._presence = f"presence.{service}.{about.get('instance', 'unnamed')}"  # one a seat
         self._election = election
         self._about = about
         self._on_lead = on_lead

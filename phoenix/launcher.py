@@ -38,7 +38,7 @@ from infra.nats.users import KvUsers
 from infra.settings import PORT_STEP, Settings
 from infra.signing import ensure_keys, public_key
 from infra.views import SqliteViews
-from phoenix import logs, remote, sockets, status
+from phoenix import logs, orphans, remote, sockets, status
 from phoenix.deployments import Deployments
 from phoenix.elector import encode
 from phoenix.forker import Forker
@@ -271,6 +271,7 @@ class Launcher:
         await self._connect()
         await asyncio.gather(*(group.start() for group in self.groups.values()))
         self._task(self._first_ready())
+        self._task(orphans.bury())
         if self._server is not None:
             self._task(self._server_lost(self._server))
         if self.options.deployed:

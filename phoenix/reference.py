@@ -47,8 +47,26 @@ def _installed(folder: Path, name: str) -> Callable[[Any], Any]:
     ]
     for entry in found:
         if entry.name == name or len(found) == 1:
+            _prefer(folder, entry.module)
             return _checked(entry.load(), name)
     raise UnknownService(f"the artifact in {folder} offers no service {name!r}")
+
+
+def _prefer(folder: Path, module: str) -> None:
+    """Import a module from the folder although an older copy was loaded before the fork.
+
+    A part of the system that was built anew (``services.governance``) shares its parent package
+    with the rest; only its own package is loaded again.
+    """
+    parent, _, _ = module.partition(".")
+    package = ".".join(module.split(".")[:2])
+    if parent not in sys.modules or not (folder / parent).is_dir():
+        return
+    paths = getattr(sys.modules[parent], "__path__", None)
+    if paths is not None:
+        paths.insert(0, str(folder / parent))
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        del sys.modules[name]
 
 
 def _checked(create: Any, reference: str) -> Callable[[Any], Any]:
