@@ -133,7 +133,7 @@ def _data_dir(settings: Settings) -> str:
 def _sandbox(settings: Settings) -> str:
     from infra.sandbox import best_level
 
-    return str(best_level(settings.sandbox))
+    return asyncio.run(best_level(settings.sandbox)).level
 
 
 def _docker() -> str:
