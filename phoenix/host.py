@@ -202,6 +202,9 @@ class Host:
         """
         subject = f"events.leadership.{self.spec.service}"
         while self._elector.holds:
+            if not self._elector.may_act():
+                await asyncio.sleep(0.01)  # an outage: the renewals go on meanwhile
+                continue
             try:
                 last = await self._log.last(subject)
                 known = last.event.epoch if last and isinstance(last.event, LeadershipTaken) else 0

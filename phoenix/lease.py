@@ -201,6 +201,9 @@ class Election:
         if put.kind == "release":
             return self._end(Released())
         self._act_until = max(self._act_until, sent_at + self.timing.act_s)
+        if self.role is Role.STANDBY and now >= self._act_until:
+            self._must_read = True  # the answer took so long that somebody may hold it by now
+            return self.tick(now)
         if self.role is Role.STANDBY:
             self.role = Role.HOLDER
             self.epoch = put.epoch
