@@ -150,14 +150,25 @@ class Page:
     total: int
 
 
-class Views(Protocol):
-    """Read side of one instance. Positions are the log's."""
+class Reading(Protocol):
+    """How far an instance has read: the platform's log, or a generated service's own."""
 
     @property
     def position(self) -> int: ...
 
     @property
     def lag(self) -> int: ...
+
+    async def reach(self, position: int, *, timeout_s: float = 5.0) -> None:
+        """Return once everything up to this position has been read.
+
+        Raises:
+            TransientError: not within the time.
+        """
+
+
+class Views(Reading, Protocol):
+    """Read side of one instance. Positions are the log's."""
 
     def get(self, table: Table[Row], key: str) -> Row | None: ...
 
@@ -186,13 +197,6 @@ class Views(Protocol):
         self, table: Table[Any], *, below: tuple[str, object] | None = None, **where: object
     ) -> int:
         """How many rows have these column values, and (``below``) a smaller value in a column."""
-
-    async def reach(self, position: int, *, timeout_s: float = 5.0) -> None:
-        """Return once the views hold everything up to this position.
-
-        Raises:
-            TransientError: not within the time.
-        """
 
     async def changed(self, *, timeout_s: float) -> bool:
         """Wait for the next change; False when nothing changed in time."""

@@ -17,7 +17,7 @@ from infra.http.requests import ReadYourWrites
 from infra.http.stream import event_stream, last_event_id
 from infra.http.traffic import Count, Traffic
 from infra.http.udc import probes_controller, udc_controller
-from infra.ports import Context, Service
+from infra.ports import Context, Reading, Service
 
 _DOCS = "/_docs"
 _DOCS_FILES = Path(litestar_offline_docs.__file__).parent / "static"
@@ -27,7 +27,8 @@ _BODY_MAX_BYTES = 2 * 2**20
 def build_app(service: Service, ctx: Context) -> Litestar:
     """Return the application. ``service.open_writes`` (generated services) needs no token;
     ``service.authenticate(request)`` may prove a person in its own way, such as a session."""
-    traffic = Traffic(ctx)
+    reading: Reading = getattr(service, "views", ctx.views)  # a generated service has its own log
+    traffic = Traffic(ctx, reading)
 
     @get("/events", include_in_schema=True, tags=["UDC"])
     async def events(request: Request[Any, Any, Any]) -> ServerSentEvent:
@@ -38,7 +39,7 @@ def build_app(service: Service, ctx: Context) -> Litestar:
     return Litestar(
         route_handlers=[
             create_static_files_router(f"{_DOCS}/static", [_DOCS_FILES], include_in_schema=False),
-            udc_controller(ctx, service, traffic),
+            udc_controller(ctx, service, traffic, reading),
             probes_controller(ctx, traffic),
             events,
             *service.routes(),
@@ -46,7 +47,7 @@ def build_app(service: Service, ctx: Context) -> Litestar:
         middleware=[
             Count(traffic),
             Identity(ctx.auth, getattr(service, "authenticate", None)),
-            ReadYourWrites(ctx.views),
+            ReadYourWrites(reading),
         ],
         guards=[write_guard(open_writes=getattr(service, "open_writes", False))],
         exception_handlers=PROBLEM_HANDLERS,

@@ -85,6 +85,10 @@ def _of_validation(_: AnyRequest, error: ValidationException) -> Response[dict[s
     return problem(422, detail, extra={"field": field, "errors": errors})
 
 
+def _of_unreadable(_: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
+    return problem(400, f"the body cannot be read: {type(error).__name__}")
+
+
 def _of_http(_: AnyRequest, error: HTTPException) -> Response[dict[str, Any]]:
     headers = dict(error.headers or {})
     return problem(error.status_code, error.detail, headers=headers)
@@ -104,6 +108,8 @@ PROBLEM_HANDLERS: ExceptionHandlersMap = {
     TransientError: _of_transient,
     LogRefused: _of_domain(500),
     PhoenixError: _of_bug,
+    UnicodeDecodeError: _of_unreadable,
+    RecursionError: _of_unreadable,
     ValidationException: _of_validation,
     HTTPException: _of_http,
     Exception: _of_bug,

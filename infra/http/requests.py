@@ -10,7 +10,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from domain.errors import Invalid
-from infra.ports import Views
+from infra.ports import Reading
 
 _NAMESPACE = UUID("0b3c4a52-7f2e-5d7e-8a40-8a86f3f4a1de")
 _KEY_MAX = 200
@@ -40,7 +40,7 @@ class ReadYourWrites(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)
 
-    def __init__(self, views: Views, *, timeout_s: float = 5.0) -> None:
+    def __init__(self, views: Reading, *, timeout_s: float = 5.0) -> None:
         self._views = views
         self._timeout_s = timeout_s
 

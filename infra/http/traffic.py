@@ -8,7 +8,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from infra.ports import Context
+from infra.ports import Context, Reading
 
 _MINUTE = 60.0
 _HOUR_MINUTES = 60
@@ -18,11 +18,12 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class Traffic:
     """Requests and errors since the start, by minute for the last hour."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, reading: Reading) -> None:
         self.started = time.monotonic()
         self.requests_total = 0
         self._minutes: deque[tuple[int, int, int]] = deque(maxlen=_HOUR_MINUTES + 1)
         self._ctx = ctx
+        self._reading = reading
         self._registry = CollectorRegistry()
         labels = {"service": ctx.service, "instance": ctx.instance}
         self._requests = Counter(
@@ -88,8 +89,8 @@ class Traffic:
             ("ready", float(ctx.ready)),
             ("epoch", float(ctx.epoch)),
             ("capacity", float(ctx.capacity)),
-            ("log_position", float(ctx.views.position)),
-            ("log_lag", float(ctx.views.lag)),
+            ("log_position", float(self._reading.position)),
+            ("log_lag", float(self._reading.lag)),
             ("uptime_seconds", self.uptime_s),
         ):
             self._gauges[name].set(value)

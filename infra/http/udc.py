@@ -16,7 +16,7 @@ from domain.errors import PhoenixError
 from infra.http.identity import person_of
 from infra.http.requests import now
 from infra.http.traffic import Traffic
-from infra.ports import Context, Service
+from infra.ports import Context, Reading, Service
 from infra.replay import digests
 from infra.settings import BASE_PORTS
 
@@ -79,7 +79,9 @@ class Dependencies:
         return str(answer.json()["url"])
 
 
-def udc_controller(ctx: Context, service: Service, traffic: Traffic) -> type[Controller]:
+def udc_controller(
+    ctx: Context, service: Service, traffic: Traffic, reading: Reading
+) -> type[Controller]:
     """Return the controller with UDC and probes for one instance of one service."""
     process = psutil.Process()
     process.cpu_percent()  # the first call starts the measurement and answers 0
@@ -102,8 +104,8 @@ def udc_controller(ctx: Context, service: Service, traffic: Traffic) -> type[Con
                 "pid": os.getpid(),
                 "epoch": ctx.epoch,
                 "capacity": ctx.capacity,
-                "position": ctx.views.position,
-                "lag": ctx.views.lag,
+                "position": reading.position,
+                "lag": reading.lag,
                 "problem": ctx.problem,
                 **service.figures(),
             }

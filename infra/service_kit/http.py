@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request, Response
@@ -14,7 +14,6 @@ from litestar.types import ExceptionHandlersMap
 from domain.errors import DomainError, Invalid, NotFound
 from infra.http.problems import PROBLEM_HANDLERS, problem
 from infra.http.requests import ReadYourWrites
-from infra.ports import Views
 from infra.service_kit.read_model import PAGE_DEFAULT, PAGE_MAX, ReadModel
 from infra.service_kit.tables import Table, stored
 
@@ -98,7 +97,7 @@ def unreferred(views: ReadModel, table: Table, field: str, record_id: UUID) -> N
 
 def read_your_writes(views: ReadModel) -> ReadYourWrites:
     """The middleware that lets ``?after=<position>`` wait for these tables."""
-    return ReadYourWrites(cast(Views, views))  # of Views it only uses ``reach``
+    return ReadYourWrites(views)
 
 
 def version_of(cursor: str) -> int:

@@ -159,10 +159,14 @@ async def test_an_invalid_body_names_the_field(world: World) -> None:
     answer = await world.call("POST", "/compute", json={"size": 12}, expect=422)
     assert answer["field"] == "size"
     assert "9" in answer["detail"]
-    broken = await world.client.post(
-        "/compute", content=b"{", headers={"content-type": "application/json"}
-    )
-    assert broken.status_code == 400
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b'{"size": "\xff"}', b"[" * 100_000])
+async def test_a_body_that_cannot_be_read_is_the_senders_fault(world: World, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    answer = await world.client.post("/compute", content=body, headers=headers)
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_an_idempotency_key_makes_one_command_for_one_person(world: World) -> None:
