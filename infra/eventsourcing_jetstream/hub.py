@@ -13,7 +13,7 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from typing import Any, NamedTuple, TypeVar
 
 from eventsourcing.persistence import (
@@ -27,6 +27,7 @@ from infra.nats.connection import Connection, connect
 
 T = TypeVar("T")
 EXIT_WAIT_S = 1.0
+LOOK_S = 5.0  # how often a waiting call sees whether the loop is still there
 
 
 class Target(NamedTuple):
@@ -74,7 +75,7 @@ class Hub:
             raise InterfaceError("the connection has been closed")
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
-            return future.result()
+            return self._result(future)
         except CancelledError as error:
             raise InterfaceError("the connection was closed meanwhile") from error
         except (TransientError, LogRefused) as error:
@@ -82,6 +83,16 @@ class Hub:
         except KeyboardInterrupt:
             future.cancel()
             raise
+
+    def _result(self, future: "Future[T]") -> T:
+        while True:
+            try:
+                return future.result(LOOK_S)
+            except TimeoutError:
+                if future.done():
+                    raise  # its own
+                if not self.thread.is_alive():  # ended in the moment of the call
+                    raise CancelledError from None
 
     def soon(self, work: Callable[[], None]) -> None:
         """Do it on the loop, without waiting; nothing happens once it has ended."""
@@ -130,11 +141,11 @@ class Hub:
                 await close()
         if not end:
             return
-        others = asyncio.all_tasks() - {asyncio.current_task()}
         if self._nc is not None:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(EXIT_WAIT_S):
                     await self._nc.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)

@@ -29,6 +29,7 @@ from infra.nats.writer import EXPECTED, Denied, Message, NoAnswer, StreamWriter
 NAME_IN_USE = 10058
 BATCH_TOO_LARGE = 10199
 CONFLICTS = (api.CONFLICT, api.IN_FLIGHT)
+BATCH_MAX = 100_000  # messages; the server's own limit is usually lower
 RETRY_S = 0.01
 RETRY_S_MAX = 0.5
 
@@ -92,7 +93,7 @@ class AppStream:
             if self._opened.parts is None:
                 nc = await self.lease.hub.connection()
                 replicas = await self._ensure(nc)
-                writer = StreamWriter(nc, serial_guards=replicas > 1)
+                writer = StreamWriter(nc, serial_guards=replicas > 1, batch_max=BATCH_MAX)
                 self._opened.parts = nc, Stream(nc, self.names.stream), await writer.start()
             return self._opened.parts
 
@@ -145,7 +146,10 @@ class AppStream:
                     f"{message.subject}: {len(message.payload)} bytes, the server takes {limit}"
                 )
         try:
-            return (await writer.publish(messages)).first
+            async with asyncio.timeout(self.timeout_s):  # also for its turn
+                return (await writer.publish(messages)).first
+        except TimeoutError:
+            raise NoAnswer("the writer had no turn in time") from None
         except Denied as error:
             raise OperationalError(str(error)) from error
         except api.Refused as error:
@@ -223,7 +227,7 @@ def _translated(error: api.Refused, count: int, stream: str) -> Exception:
     if error.code == BATCH_TOO_LARGE:
         return NotSupportedError(
             f"{stream}: {count} messages in one insert; raise the server's"
-            " jetstream.limits.max_batch_size"
+            " jetstream { limits { batch { max_msgs } } }"
         )
     return OperationalError(f"{stream}: {error}")
 

@@ -152,8 +152,13 @@ async def fill(feed: Feed[Raw], stream: str, pattern: str, after: int) -> None:
                 await asyncio.sleep(RETRY_S)
         while True:
             await feed.put(await reader.next(BATCH))
+    except asyncio.CancelledError:
+        feed.stop()  # by its user, or the loop ends
+        raise
     except LogRefused as error:
         feed.fail(OperationalError(str(error)))
+    except Exception as error:
+        feed.fail(error)
     finally:
         if reader is not None:
             await reader.close()

@@ -31,6 +31,7 @@ from infra.nats.connection import credentials_file, read_credentials
 
 ROLES = ("owner", "service", "app", "public")
 MAX_PAYLOAD = 1024 * 1024
+BATCH_MAX = 50_000  # messages of one atomic batch
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 RESTARTS_MAX = 10
@@ -242,6 +243,7 @@ def write_config(data_dir: Path, port: int, *, sync: str = "always") -> None:
         payload=MAX_PAYLOAD,
         store=folder / "store",
         sync=sync,
+        batch=BATCH_MAX,
         log=folder / "server.log",
         admin=_listed(_EVENTS_ADMIN),
         public_publish=_listed(_PUBLIC_PUBLISH),
@@ -264,6 +266,7 @@ no_auth_user: "public"
 jetstream {{
   store_dir: "{store}"
   sync_interval: {sync}
+  limits {{ batch {{ max_msgs: {batch} }} }}
 }}
 accounts {{
   PHOENIX {{

@@ -133,6 +133,7 @@ class StreamWriter:
         ack_timeout_s: float = ACK_TIMEOUT_S,
         window: int = WINDOW,
         pack: bool = True,
+        batch_max: int = BATCH_MESSAGES_MAX,
     ) -> None:
         self.costs = Costs()
         self.batches = 0
@@ -142,6 +143,7 @@ class StreamWriter:
         self._timeout_s = ack_timeout_s
         self._window = window
         self._pack = pack
+        self._batch_max = batch_max  # of one group; groups are packed up to BATCH_MESSAGES_MAX
         self._waiting: deque[_Group] = deque()
         self._sent: dict[int, _Sent] = {}
         self._guards: set[str] = set()
@@ -201,8 +203,8 @@ class StreamWriter:
         """As ``publish``, but return at once with the answer to come."""
         if self._closed:
             raise NoAnswer("closed")
-        if not 0 < len(messages) <= BATCH_MESSAGES_MAX:
-            raise ValueError(f"an append holds 1 to {BATCH_MESSAGES_MAX} events")
+        if not 0 < len(messages) <= self._batch_max:
+            raise ValueError(f"an append holds 1 to {self._batch_max} events")
         answer: asyncio.Future[Ack] = self._loop.create_future()
         self._waiting.append(_Group(messages, answer))
         self._pump()
