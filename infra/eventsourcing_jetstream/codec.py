@@ -43,7 +43,7 @@ def encode(event: StoredEvent, *, id: str, source: str) -> bytes:
 def decode(body: bytes) -> Decoded:
     """Raises DataError: this is not a stored event."""
     fields = parse(body)
-    return Decoded(fields["id"], StoredEvent(*_event(fields)))
+    return Decoded(str(fields.get("id", "")), StoredEvent(*_event(fields)))
 
 
 def notification(position: int, body: bytes) -> Notification:

@@ -25,9 +25,14 @@ class OnServer(TestCase):
     env: Any = {}  # noqa: RUF012 - as the library's classes have it
     factory: module.JetStreamFactory
 
+    @staticmethod
+    def settings(request: pytest.FixtureRequest) -> dict[str, str]:
+        server: Server = request.getfixturevalue("nats_server")
+        return environment(server)
+
     @pytest.fixture(autouse=True)
-    def _server(self, nats_server: Server) -> Iterator[None]:
-        env = environment(nats_server)
+    def _server(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        env = self.settings(request)
         remove_streams(env)
         before = dict(os.environ)
         os.environ.update(env)
