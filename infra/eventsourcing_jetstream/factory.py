@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from eventsourcing.dcb.api import DCBRecorder
+from eventsourcing.dcb.persistence import DCBInfrastructureFactory
 from eventsourcing.persistence import (
     AggregateRecorder,
     ApplicationRecorder,
@@ -19,8 +21,9 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.utils import Environment, EnvType, resolve_topic, strtobool
 
+from infra.eventsourcing_jetstream.dcb import JetStreamDCBRecorder
 from infra.eventsourcing_jetstream.hub import Lease, Target, lease
-from infra.eventsourcing_jetstream.names import DEFAULT_APPLICATION, EVENTS, TRACKING, Names
+from infra.eventsourcing_jetstream.names import DCB, DEFAULT_APPLICATION, EVENTS, TRACKING, Names
 from infra.eventsourcing_jetstream.recorders import (
     JetStreamAggregateRecorder,
     JetStreamApplicationRecorder,
@@ -33,7 +36,10 @@ DEFAULT_URL = "nats://127.0.0.1:4222"
 REPLICAS = (1, 3, 5)
 
 
-class JetStreamFactory(InfrastructureFactory[JetStreamTrackingRecorder]):
+class JetStreamFactory(
+    InfrastructureFactory[JetStreamTrackingRecorder],
+    DCBInfrastructureFactory[JetStreamTrackingRecorder],
+):
     """Makes recorders on JetStream; ``close`` gives the connection back and never waits."""
 
     NATS_URL = "NATS_URL"
@@ -84,6 +90,10 @@ class JetStreamFactory(InfrastructureFactory[JetStreamTrackingRecorder]):
         topic = self.PROCESS_RECORDER_TOPIC
         cls: type[JetStreamProcessRecorder] = self._class(topic, JetStreamProcessRecorder)
         return cls(self._stream(EVENTS))
+
+    def dcb_recorder(self) -> DCBRecorder:
+        """Raises OperationalError: the server is away."""
+        return JetStreamDCBRecorder(self._stream(DCB))
 
     def close(self) -> None:
         """Give the connection back; recorders made here can no longer be used."""

@@ -6,14 +6,17 @@ or skipped.
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 from unittest import TestCase
 
 import pytest
+from eventsourcing.dcb import tests as tagged
+from eventsourcing.persistence import Transcoder, Transcoding, UUIDAsHex
 from eventsourcing.tests import application, persistence, projection
 from eventsourcing.utils import Environment
 
 from infra import eventsourcing_jetstream as module
+from infra.eventsourcing_jetstream.transcoder import ExactTranscoder
 from tests.eventsourcing.support import environment, factory, remove_streams
 from tests.eventsourcing.views import JetStreamEventCounters
 from tests.support.nats import Server
@@ -22,7 +25,6 @@ from tests.support.nats import Server
 class OnServer(TestCase):
     """A new store for each test; what a recorder needs is closed after it."""
 
-    env: Any = {}  # noqa: RUF012 - as the library's classes have it
     factory: module.JetStreamFactory
 
     @staticmethod
@@ -124,5 +126,56 @@ class TestAggregateProjection(OnServer, projection.AggregateEventCountersProject
     view_class = JetStreamEventCounters
 
 
+class TestTaggedProjection(OnServer, projection.TaggedDecisionCountersProjectionTestCase):
+    view_class = JetStreamEventCounters
+    env: ClassVar[dict[str, str]] = {"MAPPER_TOPIC": "eventsourcing.dcb.msgpack:MessagePackMapper"}
+
+
+class TestTaggedRecorder(OnServer, tagged.DCBRecorderTestCase):
+    def test_append_read(self) -> None:
+        self._test_append_read(self.make().dcb_recorder())
+
+    def test_append_subscribe(self) -> None:
+        self._test_append_subscribe(self.make().dcb_recorder())
+
+
 class TestEventSourcedProjection(OnServer, projection.EventSourcedProjectionTestCase):
     pass
+
+
+class _As(Transcoding):
+    """A subclass of a basic type as that type."""
+
+    def encode(self, obj: Any) -> Any:
+        return self.basic(obj)
+
+    def decode(self, data: Any) -> Any:
+        return self.type(data)
+
+    basic: Any
+
+
+class MyDictAsDict(_As):
+    type, name, basic = persistence.Mydict, "mydict", dict
+
+
+class MyListAsList(_As):
+    type, name, basic = persistence.MyList, "mylist", list
+
+
+class MyStrAsStr(_As):
+    type, name, basic = persistence.MyStr, "mystr", str
+
+
+class MyIntAsInt(_As):
+    type, name, basic = persistence.MyInt, "myint", int
+
+
+class TestTranscoder(persistence.TranscoderTestCase):
+    def construct_transcoder(self) -> Transcoder:
+        transcoder = ExactTranscoder()
+        for kind in (MyDictAsDict, MyListAsList, MyStrAsStr, MyIntAsInt):
+            transcoder.register(kind())
+        for shipped in (UUIDAsHex, persistence.CustomType1AsDict, persistence.CustomType2AsDict):
+            transcoder.register(shipped())
+        return transcoder
