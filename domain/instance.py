@@ -6,6 +6,8 @@ Stream      ``events.leadership.<service>`` holds ``LeadershipTaken`` and nothin
 
 from typing import ClassVar, Literal
 
+from pydantic import AwareDatetime
+
 from domain.event import Event
 
 
@@ -65,11 +67,19 @@ class LeadershipReleased(_InstanceEvent):
 class OutageBegan(_InstanceEvent):
     type: Literal["OutageBegan.v1"] = "OutageBegan.v1"
     reason: str
+    since: AwareDatetime | None = None  # the last success; None in what was written before it
 
 
 class OutageEnded(_InstanceEvent):
     type: Literal["OutageEnded.v1"] = "OutageEnded.v1"
     duration_s: float
+
+
+class WatchResumed(_InstanceEvent):
+    """A launcher watches this service's instances (again); ``instance`` led last, if known."""
+
+    type: Literal["WatchResumed.v1"] = "WatchResumed.v1"
+    last_seen: AwareDatetime  # the last renewal of the service's lease before
 
 
 InstanceEvent = (
@@ -80,4 +90,5 @@ InstanceEvent = (
     | LeadershipReleased
     | OutageBegan
     | OutageEnded
+    | WatchResumed
 )

@@ -293,6 +293,8 @@ class Group:
         for other in self.members.values():
             if other is not member and other.leads and other.epoch < epoch:
                 self._background(self._depose(other))
+                if reason == "expired" and self._fault_at is None:
+                    self._fault_at = other.beat_at  # its last sign of life
         member.role, member.epoch = "active", epoch
         failover_s = None if self._fault_at is None else round(now - self._fault_at, 4)
         if self._led_before:

@@ -25,7 +25,8 @@ import psutil
 import structlog
 
 from domain.delivery_events import DeploymentStarted
-from domain.errors import ConflictError, PhoenixError, TransientError
+from domain.errors import ConflictError, PhoenixError, PoisonError, TransientError
+from domain.instance import WatchResumed
 from infra import artifacts
 from infra.clock import SystemClock
 from infra.nats import setup
@@ -298,7 +299,8 @@ class Launcher:
         await self._release_dead(CasBucket(nc, setup.LEASES))
 
     async def _release_dead(self, leases: CasBucket) -> None:
-        """Give up leases of processes of this host that have died with an earlier launcher."""
+        """Give up leases of processes of this host that have died with an earlier launcher, and
+        say how long nobody has watched their services."""
         for key in await leases.keys():
             if key.startswith("presence."):
                 continue
@@ -307,10 +309,20 @@ class Launcher:
                 continue
             value = orjson.loads(entry[0])
             pid = int(value.get("pid", 0))
-            if value.get("host") != socket.gethostname() or not pid or _is_instance(pid):
-                continue
-            with suppress(ConflictError, TransientError):
-                await leases.update(key, encode("", int(value["epoch"])), entry[1])
+            if pid and (value.get("host") != socket.gethostname() or _is_instance(pid)):
+                continue  # it is led
+            await self._watch_again(leases, key, str(value.get("instance", "")))
+            if pid:
+                with suppress(ConflictError, TransientError):
+                    await leases.update(key, encode("", int(value["epoch"])), entry[1])
+
+    async def _watch_again(self, leases: CasBucket, service: str, instance: str) -> None:
+        now = SystemClock().now()
+        seen = await leases.written_at(service) or now
+        assert self._journal is not None
+        self._journal.add(
+            WatchResumed(at=now, service=service, instance=instance, last_seen=min(seen, now))
+        )
 
     def _environment(self) -> dict[str, str]:
         """Settings given on the command line, for the instances."""
@@ -362,8 +374,15 @@ class Launcher:
             install,
             wanted=lambda name: wanted is None or name in wanted,
         )
-        self._task(self._views.follow(self._log))
+        self._task(self._follow_desired(self._views, self._log))
         self._task(deployments.run())
+
+    async def _follow_desired(self, views: SqliteViews, log: JetStreamLog) -> None:
+        try:
+            await views.follow(log)
+        except PoisonError as error:
+            # What runs goes on; a newer launcher has to carry out what this one cannot read.
+            self.trouble("deployments", f"no longer followed: {error}")
 
     async def _first_ready(self) -> None:
         for group in list(self.groups.values()):

@@ -66,6 +66,7 @@ class Group(_Row):
     last_failover_s: float | None = None
     switchovers: int = 0  # planned changes of the leader
     outage: str = ""  # why the service is out, while it is
+    outage_since: AwareDatetime | None = None  # the last success before it
     position: int = 0
 
     def role(self, instance: str) -> Role:
@@ -128,7 +129,7 @@ def _of_leadership(group: Group, recorded: Recorded[Any]) -> dict[str, Any]:
             }
         case LeadershipReleased():
             return {"leader": ""} if event.instance == group.leader else {}
-        case InstancePromoted(failover_s=None):
+        case InstancePromoted(failover_s=None) if group.leader_reason != "expired":
             return {"switchovers": group.switchovers + 1}
         case _:
             return {
@@ -148,9 +149,9 @@ def _of_life(group: Group, event: Any) -> dict[str, Any]:
         case InstanceDied():
             return _died(group, event)
         case OutageBegan(reason=reason):
-            return {"outage": reason}
+            return {"outage": reason, "outage_since": event.since or event.at}
         case _:
-            return {"outage": ""}
+            return {"outage": "", "outage_since": None}
 
 
 def _started(group: Group, event: InstanceStarted) -> dict[str, Any]:
@@ -199,7 +200,7 @@ def _member(group: Group, instance: str, update: dict[str, Any]) -> dict[str, An
 
 GROUPS = Table(
     name="phoenix_groups",
-    version=1,
+    version=2,
     subjects=("events.instance.>", "events.leadership.>"),
     row=Group,
     keys=_keys,

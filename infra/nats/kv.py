@@ -8,6 +8,7 @@ stream's leader. A watch is also polled: after a server's restart a watch can be
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 from domain.errors import ConflictError, LogRefused, TransientError
 from infra.nats import api
@@ -40,6 +41,11 @@ class CasBucket:
         """
         stored = await self._stream.last(self._prefix + key)
         return _value(stored)
+
+    async def written_at(self, key: str) -> datetime | None:
+        """When the key was last written, by the server's clock; None if it never was."""
+        stored = await self._stream.last(self._prefix + key)
+        return stored.time if stored else None
 
     async def create(self, key: str, value: bytes) -> int:
         """Store the first value (or one after a deletion) and return its revision.
