@@ -145,7 +145,7 @@ class Group:
         if leader is None:
             self._invite("")
             return bool(self._standbys())
-        if not any(member.state == "ready" for member in self._standbys()):
+        if not any(standby.state == "ready" for standby in self._standbys()):
             return False
         await self._end(leader, "switchover")
         return True
@@ -198,7 +198,7 @@ class Group:
 
     def _standbys(self) -> list[Member]:
         """Who can be promoted, best first."""
-        able = [m for m in self.members.values() if not m.leads and m.state in ("up", "ready")]
+        able = [m for m in self.members.values() if not m.leads and m.able]
         return sorted(able, key=lambda m: (m.state != "ready", m.seat))
 
     async def _launch(self, seat: int, *, first: bool = False) -> None:
@@ -266,6 +266,10 @@ class Group:
                 member.send(hold=self.held)
             case {"ready": startup_s}:
                 self._became_ready(member, startup_s)
+            case {"unable": reason}:
+                member.state, member.unable = "up", reason
+                self.error = f"{member.spec.instance} (version {member.spec.version}): {reason}"
+                self._note(self.error)
             case {"role": "active", "epoch": epoch, "reason": reason}:
                 self._became_leader(member, epoch, reason)
             case {"released": released, "epoch": epoch}:
@@ -331,7 +335,7 @@ class Group:
                     service=self.plan.service,
                     instance=member.spec.instance,
                     epoch=epoch,
-                    reason=member.planned or "the instance ended",
+                    reason=member.planned or member.unable or "the instance ended",
                 )
             )
         if released and not self._stopping:
@@ -413,7 +417,7 @@ class Group:
                     current = self.members.get(seat)
                     if current and current is not member and current.state == "ready":
                         return True
-                    if self._backoff[seat].looping:
+                    if self._backoff[seat].looping or (current and current.unable):
                         return False
                     self._news.clear()
                     await self._news.wait()

@@ -4,6 +4,8 @@ Order       connect, create the service, open its views, start HTTP; then take p
 Leading     win the lease, append ``LeadershipTaken`` (the fence), bring the views up to it, act.
 Ends        the launcher is gone or says stop: release, drain, end. Demoted or superseded: write
             nothing more and end at once; the launcher starts a standby in its place.
+Unreadable  the log holds what this version cannot read: starting again would not help, so the
+            instance stays, says so in ``/health``, does not lead and serves what it has.
 """
 
 import asyncio
@@ -17,7 +19,14 @@ from typing import Any, cast
 import psutil
 import structlog
 
-from domain.errors import ConflictError, LeaseLost, PhoenixError, StaleEpoch, TransientError
+from domain.errors import (
+    ConflictError,
+    LeaseLost,
+    PhoenixError,
+    PoisonError,
+    StaleEpoch,
+    TransientError,
+)
 from domain.instance import LeadershipTaken
 from infra.clock import SystemClock
 from infra.http.app import build_app
@@ -27,7 +36,7 @@ from infra.nats.log import JetStreamLog
 from infra.nats.objects import JetStreamObjects
 from infra.nats.setup import LEASES, USERS
 from infra.nats.users import KvUsers
-from infra.ports import Context, Fence, Meta, Service, Term, Write
+from infra.ports import Context, Fence, Meta, Reading, Service, Term, Write
 from infra.settings import Settings, load
 from infra.views import SqliteViews
 from phoenix import logs
@@ -42,6 +51,8 @@ from phoenix.spec import InstanceSpec
 DRAIN_S = 4.0
 RELEASE_S = 1.0
 REACH_S = 60.0
+CLOSE_S = 3.0
+LOOK_S = 0.02
 EXIT_DEMOTED = 75
 EXIT_FAILED = 70
 
@@ -88,6 +99,7 @@ class Host:
         self._slots_changed = asyncio.Event()
         self._term: Term | None = None
         self._composed = False
+        self._unreadable = ""  # why this version cannot read on
 
     async def run(self) -> int:
         """Return the exit status once this instance has ended in order."""
@@ -162,6 +174,8 @@ class Host:
         ended = asyncio.create_task(self._elector.ended.wait())
         stop = asyncio.create_task(self._stop.wait())
         await asyncio.wait((ended, stop, election), return_when=asyncio.FIRST_COMPLETED)
+        if self._unreadable and not self._elector.demoted:
+            await stop  # it gave the lease up and serves what it has
         if self._elector.demoted:
             _log.warning("demoted", reason=self._elector.demoted, epoch=self.ctx.epoch)
             self._leave_at_once(EXIT_DEMOTED)
@@ -172,15 +186,52 @@ class Host:
 
     async def _caught_up(self) -> None:
         """Wait until the views hold what the log held when we started (or we are told to stop)."""
-        while not self._stop.is_set():
+        while not self._over:
             try:
                 if self._views.subjects:
                     await self._views.reach(await self._log.last_position(), timeout_s=1.0)
                 break
             except TransientError as error:
                 _log.info("catching_up", position=self._views.position, reason=str(error))
+        while not (self._over or getattr(self._reading, "ready", True)):  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_S)  # a generated service reads in threads of its own
+        if self._over:
+            return
         self.ctx.ready = True
         self._channel.send({"ready": round(time.monotonic() - self.spec.started, 3)})
+
+    @property
+    def _over(self) -> bool:
+        return self._stop.is_set() or bool(self._unreadable)
+
+    @property
+    def _reading(self) -> Reading:
+        """What ``/health`` goes by: a generated service's own tables, or the platform's views."""
+        reading: Reading = getattr(self.service, "views", self._views)
+        return reading
+
+    def _cannot_read(self, error: PoisonError) -> None:
+        """Stay up and say why; another version has to go on from here."""
+        if self._unreadable:
+            return
+        self._unreadable = " ".join((str(error), *getattr(error, "__notes__", ())))
+        self.ctx.ready = False
+        self.ctx.problem = self._unreadable
+        _log.error("log_unreadable", reason=self._unreadable, position=self._views.position)
+        self._channel.send({"unable": self._unreadable})
+        task = asyncio.create_task(self._give_up_lease())
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+
+    async def _give_up_lease(self) -> None:
+        """Stop acting; whoever can read the log leads."""
+        self.ctx.role = "standby"
+        if self._term is not None:
+            self._term.ended.set()
+        held = self._elector.holds
+        released = await self._elector.release(bound_s=RELEASE_S)
+        if held:
+            self._channel.send({"released": released, "epoch": self.ctx.epoch})
 
     async def _lead(self, lead: Lead) -> None:
         """One term: from the won lease to its end."""
@@ -241,14 +292,13 @@ class Host:
         """Tell the launcher that this loop turns, and how it is."""
         process = psutil.Process()
         while True:
-            renewed = not self._elector.holds or self._elector.may_act()
-            self.ctx.problem = "" if renewed else "the lease is not being confirmed"
+            self.ctx.problem = self._problem()
             memory_mb = round(process.memory_info().rss / 2**20, 1)
             self._channel.send(
                 {
                     "beat": {
-                        "position": self._views.position,
-                        "lag": self._views.lag,
+                        "position": self._reading.position,
+                        "lag": self._reading.lag,
                         "requests": self._http.requests_total,
                         "in_flight": self._http.in_flight,
                         "memory_mb": memory_mb,
@@ -257,6 +307,13 @@ class Host:
                 }
             )
             await asyncio.sleep(min(1.0, self.settings.heartbeat_s / 5))
+
+    def _problem(self) -> str:
+        if self._unreadable:
+            return self._unreadable
+        if self._elector.holds and not self._elector.may_act():
+            return "the lease is not being confirmed"
+        return str(getattr(self._reading, "problem", ""))
 
     async def _end(self) -> None:
         """In order: act no more, give the lease up, finish requests, close the views."""
@@ -271,9 +328,20 @@ class Host:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._close_service()
         self._views.close()
         await self._log.close()
         self._channel.close()
+
+    async def _close_service(self) -> None:
+        close = getattr(self.service, "close", None)
+        if close is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await asyncio.to_thread(close)  # it waits for threads of its own
+        except Exception as error:
+            _log.warning("service_close_failed", error=repr(error))
 
     def _told(self, message: Message) -> None:
         match message:
@@ -305,7 +373,10 @@ class Host:
         if error is not None and _superseded(error):
             _log.warning("superseded", error=str(error))
             self._leave_at_once(EXIT_DEMOTED)
-        if error is not None:
+        poison = _poison(error)
+        if poison is not None:
+            self._cannot_read(poison)
+        elif error is not None and not self._unreadable:
             self._failure = self._failure or error
             self._stop.set()
 
@@ -322,6 +393,13 @@ def _superseded(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return any(_superseded(inner) for inner in error.exceptions)
     return isinstance(error, StaleEpoch | LeaseLost)
+
+
+def _poison(error: BaseException | None) -> PoisonError | None:
+    """What cannot be read, if that is the cause."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := _poison(inner))), None)
+    return error if isinstance(error, PoisonError) else None
 
 
 __all__ = ["DRAIN_S", "EXIT_DEMOTED", "Host", "run"]

@@ -26,6 +26,7 @@ class Member:
     beat: dict[str, Any] = field(default_factory=dict)
     planned: str = ""  # why we stopped it; "" if we did not
     killed: str = ""  # why we killed it
+    unable: str = ""  # why it serves what it has, but can neither read on nor lead
     requests_per_s: float = 0.0
 
     @property
@@ -39,6 +40,11 @@ class Member:
     @property
     def pid(self) -> int:
         return self.process.pid if self.process else 0
+
+    @property
+    def able(self) -> bool:
+        """Whether it can take the lead as soon as its views have caught up."""
+        return self.serving and not self.unable
 
     @property
     def serving(self) -> bool:

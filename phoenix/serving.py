@@ -1,12 +1,19 @@
-"""HTTP for one instance: uvicorn's protocol on sockets that come and go while it runs."""
+"""HTTP for one instance: uvicorn's protocol on sockets that come and go while it runs.
+
+Kept connections   belong to the slot they came in on. An instance that gives a slot up answers what
+                   comes on them with ``Connection: close`` and closes the idle ones soon after, so
+                   that a pooled client of the base port soon talks to the leader again.
+"""
 
 import asyncio
 import socket
 from collections.abc import Collection, Sequence
 from email.utils import formatdate
+from functools import partial
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from phoenix.sockets import BACKLOG
@@ -16,6 +23,31 @@ _GRACE_S = 0.5  # idle keep-alive clients get this long to meet ``Connection: cl
 
 class StartFailed(RuntimeError):
     """The application's own start-up failed; its log says why."""
+
+
+class _Connection(HttpToolsProtocol):
+    """One client's connection, which knows where it came in."""
+
+    def __init__(self, slot: int, open_slots: Collection[int], **given: Any) -> None:
+        super().__init__(**given)
+        self.slot = slot
+        self._open_slots = open_slots
+        self._leaving = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._leaving = self.slot not in self._open_slots  # accepted just before it was given up
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self._leaving and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def leave(self) -> None:
+        """Make the next answer the last one on this connection."""
+        self._leaving = True
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
 
 
 class HttpServer:
@@ -75,10 +107,11 @@ class HttpServer:
                 return
             listener = self._listeners[slot].dup()
             self._servers[slot] = await loop.create_server(
-                self._protocol, sock=listener, backlog=BACKLOG
+                partial(self._protocol, slot), sock=listener, backlog=BACKLOG
             )
         for slot in set(self._servers) - set(slots):
             self._servers.pop(slot).close()
+            self._part_with(slot)
 
     async def drain(self, bound_s: float) -> None:
         """Accept nothing more, finish what is in flight (at most ``bound_s``), end the app."""
@@ -103,9 +136,28 @@ class HttpServer:
         while (self._state.connections or self._state.tasks) and loop.time() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
-    def _protocol(self) -> asyncio.Protocol:
-        return self._config.http_protocol_class(  # type: ignore[call-arg]
-            config=self._config, server_state=self._state, app_state=self._lifespan.state
+    def _part_with(self, slot: int) -> None:
+        leaving = [c for c in self._connections() if c.slot == slot]
+        for connection in leaving:
+            connection.leave()
+
+        def close_idle() -> None:
+            for connection in leaving:
+                if connection in self._state.connections:
+                    connection.shutdown()  # in the middle of an answer: closes after it
+
+        asyncio.get_running_loop().call_later(_GRACE_S, close_idle)
+
+    def _connections(self) -> list[_Connection]:
+        return [c for c in self._state.connections if isinstance(c, _Connection)]
+
+    def _protocol(self, slot: int) -> asyncio.Protocol:
+        return _Connection(
+            slot,
+            self._servers,
+            config=self._config,
+            server_state=self._state,
+            app_state=self._lifespan.state,
         )
 
     async def _keep_date(self) -> None:

@@ -197,7 +197,7 @@ def probes_controller(ctx: Context, traffic: Traffic) -> type[Controller]:
 
 def _status(ctx: Context) -> Literal["active", "degraded", "inactive", "error"]:
     if not ctx.ready:
-        return "inactive"
+        return "error" if ctx.problem else "inactive"
     return "degraded" if ctx.problem else "active"
 
 

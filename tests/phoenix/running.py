@@ -102,8 +102,10 @@ def environment(server: Server) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def running_group(server: Server, release: Release = TINY) -> AsyncIterator[Running]:
-    """The group, whole; everything is stopped at the end."""
+async def running_group(
+    server: Server, release: Release = TINY, *, whole: bool = True
+) -> AsyncIterator[Running]:
+    """The group, whole unless that is not wanted; everything is stopped at the end."""
     settings = settings_for(server.data_dir, server.port)
     owner = await open_connection(settings, "owner")
     await setup.ensure(owner)
@@ -123,7 +125,8 @@ async def running_group(server: Server, release: Release = TINY) -> AsyncIterato
     try:
         forker.start()
         await group.start()
-        await running.whole(within_s=30)
+        if whole:
+            await running.whole(within_s=30)
         yield running
     finally:
         await group.stop()

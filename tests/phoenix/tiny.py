@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from litestar import get, post
@@ -73,8 +74,46 @@ def create(ctx: Context) -> Tiny:
     return Tiny(ctx)
 
 
+class Notes:
+    """Tables of its own, as a generated service has them; a file says when they have caught up."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.problem = ""
+
+    @property
+    def ready(self) -> bool:
+        return (self._directory / "caught-up").exists()
+
+    @property
+    def position(self) -> int:
+        return 7
+
+    @property
+    def lag(self) -> int:
+        return 0
+
+    async def reach(self, position: int, *, timeout_s: float = 5.0) -> None: ...
+
+
+class Generated(Tiny):
+    """A service with views and an end of its own."""
+
+    def __init__(self, ctx: Context) -> None:
+        super().__init__(ctx)
+        self._directory = Path(ctx.data_dir)
+        self.views = Notes(self._directory)
+
+    def close(self) -> None:
+        (self._directory / f"closed-{os.getpid()}").touch()
+
+
+def generated(ctx: Context) -> Generated:
+    return Generated(ctx)
+
+
 def broken(ctx: Context) -> Tiny:
     raise RuntimeError("this release does not start")
 
 
-__all__ = ["broken", "create"]
+__all__ = ["broken", "create", "generated"]
