@@ -29,6 +29,8 @@ def build_app(service: Service, ctx: Context) -> Litestar:
     ``service.authenticate(request)`` may prove a person in its own way, such as a session."""
     reading: Reading = getattr(service, "views", ctx.views)  # a generated service has its own log
     traffic = Traffic(ctx, reading)
+    if own := getattr(service, "metrics", None):
+        traffic.also(own)
 
     @get("/events", include_in_schema=True, tags=["UDC"])
     async def events(request: Request[Any, Any, Any]) -> ServerSentEvent:

@@ -2,11 +2,20 @@
 
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
 
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    generate_latest,
+)
+from prometheus_client.registry import Collector
 
 from infra.ports import Context, Reading
 
@@ -55,6 +64,10 @@ class Traffic:
         }
         self._labels = labels
 
+    def also(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        """Add a service's own metrics, asked for at every scrape."""
+        self._registry.register(_Own(collect))
+
     @property
     def uptime_s(self) -> float:
         return time.monotonic() - self.started
@@ -95,6 +108,17 @@ class Traffic:
         ):
             self._gauges[name].set(value)
         return generate_latest(self._registry)
+
+
+class _Own(Collector):
+    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        self._collect = collect
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # else it is asked at once, when there are no views yet
+
+    def collect(self) -> Iterable[Metric]:
+        return self._collect()
 
 
 class Count(ASGIMiddleware):

@@ -1,10 +1,13 @@
 """The registry's answers as JSON, from its views alone."""
 
+from datetime import datetime
 from typing import Any
 
 from infra.ports import Context, Views
 from projections.instances import GROUPS, Group, Member
 from projections.services import SERVICES, ServiceRow
+from projections.uptime import UPTIME, Uptime
+from projections.uptime_report import TARGET, WINDOWS, Window, cost, report
 
 
 def registered(views: Views) -> list[ServiceRow]:
@@ -73,14 +76,22 @@ def _instance(group: Group, member: Member) -> dict[str, Any]:
     }
 
 
-def phoenix(views: Views) -> dict[str, Any]:
-    """Every group under the Phoenix Protocol."""
-    groups = [of_group(group) for group in views.all(GROUPS) if _alive(group)]
+def groups(views: Views) -> list[dict[str, Any]]:
+    """Every group under the Phoenix Protocol, by name."""
+    return [of_group(group) for group in views.all(GROUPS) if _alive(group)]
+
+
+def phoenix(views: Views, now: datetime) -> dict[str, Any]:
+    """The groups with their uptime, and whether all is as it should be."""
+    found = [
+        {**group, "uptime": _brief(views.get(UPTIME, group["service"]), now)}
+        for group in groups(views)
+    ]
     return {
         "position": views.position,
-        "groups": groups,
-        "instances_ready": sum(group["ready"] for group in groups),
-        "whole": all(group["whole"] for group in groups),
+        "groups": found,
+        "instances_ready": sum(group["ready"] for group in found),
+        "whole": all(group["whole"] for group in found),
     }
 
 
@@ -108,6 +119,48 @@ def of_group(group: Group) -> dict[str, Any]:
         "last_failover_s": group.last_failover_s,
         "outage": group.outage,
         "instances": instances(group),
+    }
+
+
+def _brief(row: Uptime | None, now: datetime) -> dict[str, Any]:
+    if row is None:
+        return {}
+    found = (report(row, now, window) for window in WINDOWS)
+    return {one.window: one.model_dump(mode="json", include=_BRIEF) for one in found}
+
+
+_BRIEF = {"state", "availability", "down_s", "unknown_s", "budget_left_s", "within_target"}
+
+
+def uptime(ctx: Context, window: Window, now: datetime) -> dict[str, Any]:
+    """How each service did within a window that ends now, and what its instances cost a month."""
+    views = ctx.views
+    services: list[dict[str, Any]] = []
+    for row in views.all(UPTIME):
+        group = views.get(GROUPS, row.service)
+        gone = group is None or not _alive(group)
+        if row.since is None or (gone and report(row, now, window).observed_s == 0):
+            continue  # it never ran, or has not within this window
+        spent = cost(group or Group(service=row.service), ctx.settings.instance_price_usd)
+        shown = report(row, now, window)
+        services.append(
+            {**shown.model_dump(mode="json"), "cost": spent.model_dump(exclude={"service"})}
+        )
+    costs = [one["cost"] for one in services]
+    known = [one["availability"] for one in services if one["availability"] is not None]
+    return {
+        "window": window,
+        "target": TARGET,
+        "position": views.position,
+        "end": now.isoformat(),
+        "worst_availability": min(known, default=None),
+        "services": services,
+        "cost": {
+            "instances": sum(one["instances"] for one in costs),
+            "price_usd": ctx.settings.instance_price_usd,
+            "month_usd": round(sum(one["month_usd"] for one in costs), 2),
+            "extra_usd": round(sum(one["extra_usd"] for one in costs), 2),
+        },
     }
 
 

@@ -15,6 +15,7 @@ from domain.registration import Deregister, Register, Report
 from infra.http import command_id, person_of
 from infra.ports import Context, Meta
 from projections.services import SERVICES, ServiceRow
+from projections.uptime_report import Window
 from services.registry import answers, ssot
 from services.registry.work import record
 
@@ -166,8 +167,13 @@ def _system(ctx: Context) -> type[Controller]:
 
         @get("/phoenix")
         async def phoenix(self) -> dict[str, Any]:
-            """Every group: instances, roles, epochs, capacity, restarts, the last failover."""
-            return answers.phoenix(ctx.views)
+            """Every group: instances, roles, epochs, capacity, restarts, failovers, uptime."""
+            return answers.phoenix(ctx.views, ctx.clock.now())
+
+        @get("/phoenix/uptime")
+        async def uptime(self, window: FromQuery[Window] = "month") -> dict[str, Any]:
+            """Availability against the target, error budget, outages, recoveries and cost."""
+            return answers.uptime(ctx, window, ctx.clock.now())
 
     return System
 

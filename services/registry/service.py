@@ -1,13 +1,17 @@
 """What the instance host starts: views, routes and the leader's work of the registry."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from prometheus_client import Metric
 
 from infra.ports import Context, Term
 from projections.instances import GROUPS
 from projections.services import SERVICES
+from projections.uptime import UPTIME
 from services.registry.api import routes
+from services.registry.metrics import gauges
 from services.registry.ssot import TABLES
 from services.registry.work import Checks, registering
 
@@ -20,9 +24,10 @@ class Registry:
         "Every service with its address, instances, roles and health",
         "The whole system as of now or of any earlier moment",
         "Checks services from outside and records when one is degraded or well again",
+        "Availability, error budget, outages, failovers and cost of each service from the log",
     )
     dependencies: Sequence[str] = ("nats",)
-    tables = TABLES
+    tables = (*TABLES, UPTIME)
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -37,6 +42,10 @@ class Registry:
             "services_degraded": views.count(SERVICES, registered=True, status="degraded"),
             "groups": views.count(GROUPS),
         }
+
+    def metrics(self) -> Iterable[Metric]:
+        """Uptime of every service, for Prometheus."""
+        return gauges(self._ctx)
 
     async def lead(self, term: Term) -> None:
         """Register and check services until the term ends."""

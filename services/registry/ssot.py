@@ -86,7 +86,7 @@ def _document(
         "position": position,
         "as_of": as_of.isoformat() if as_of else None,
         "services": services,
-        "phoenix": answers.phoenix(views)["groups"],
+        "phoenix": answers.groups(views),
         "governance": {
             "mode": mode.mode if mode else None,
             "user_present": mode.user_present if mode else False,

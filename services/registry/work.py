@@ -5,6 +5,7 @@ Delivery    every append is fenced and has a command id taken from what led to i
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,9 +33,11 @@ from infra.work import Worker
 from projections.instances import GROUPS, Group
 from projections.services import SERVICES, ServiceRow
 from services.registry.answers import registered, url_of
+from services.registry.outages import Outages
 
 _CHECKS_AT_ONCE = 16
 _MISSES = 2  # checks in a row without an answer before a service is degraded
+_SOON_S = 0.25  # between looks at a service that has just failed one
 _log = structlog.get_logger(__name__)
 
 
@@ -187,22 +190,35 @@ class Checks:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._misses: dict[str, int] = {}
+        self._outages = Outages(ctx, fresh_s=3 * ctx.settings.heartbeat_s)
         self.last: dict[str, str] = {}  # what this leader found last: "" is well
 
     async def run(self, term: Term) -> None:
-        """Check every ``heartbeat_s`` until the term ends."""
+        """Check every ``heartbeat_s`` until the term ends, and what failed again soon."""
         every_s = self._ctx.settings.heartbeat_s
         limits = httpx.Limits(max_connections=_CHECKS_AT_ONCE)
         timeout = min(every_s / 2, 2.0)
         async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False) as client:
             while not term.ended.is_set():
+                end = time.monotonic() + every_s
                 rows = registered(self._ctx.views)
                 await asyncio.gather(*(self._check(client, row, term) for row in rows))
                 self._forget({row.name for row in rows})
-                await _pause(term, every_s)
+                while self._outages.suspects and time.monotonic() < end and not term.ended.is_set():
+                    await _pause(term, _SOON_S)
+                    await self._look_again(client, term)
+                await _pause(term, end - time.monotonic())
+
+    async def _look_again(self, client: httpx.AsyncClient, term: Term) -> None:
+        suspects = self._outages.suspects
+        rows = [row for row in registered(self._ctx.views) if row.name in suspects]
+        for row in rows:
+            _, problem = await _ask(client, url_of(self._ctx, row))
+            await self._outages.looked(row.name, problem, term)
 
     async def _check(self, client: httpx.AsyncClient, row: ServiceRow, term: Term) -> None:
         answered, problem = await _ask(client, url_of(self._ctx, row))
+        await self._outages.looked(row.name, problem, term)
         misses = 0 if answered else self._misses.get(row.name, 0) + 1
         self._misses[row.name] = misses
         if 0 < misses < _MISSES:
@@ -227,6 +243,8 @@ class Checks:
         for known in (self._misses, self.last):
             for name in known.keys() - names:
                 del known[name]
+        for name in self._outages.suspects - names:
+            self._outages.forget(name)
 
 
 async def _ask(client: httpx.AsyncClient, url: str) -> tuple[bool, str]:
@@ -251,6 +269,8 @@ def _problem(status: int, told: Any) -> str:
 
 
 async def _pause(term: Term, seconds: float) -> None:
+    if seconds <= 0:
+        return
     try:
         async with asyncio.timeout(seconds):
             await term.ended.wait()
