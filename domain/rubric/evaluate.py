@@ -7,7 +7,6 @@ Invariants  the points of all evidence add up to the score before clamping; only
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from domain.governance_events import Assessment, Evidence, RiskLevel
 from domain.intent import DEFAULT_TIER, TIER_BY_TYPE, Intent
@@ -18,12 +17,14 @@ from domain.rubric.signals import (
     attempts,
     count,
     effects,
+    matters,
     mentions,
     self_references,
 )
+from domain.rubric.structure import Structure, structure
 from domain.rubric.words import Clause, Reading, read
 
-RUBRIC_VERSION = "1"
+RUBRIC_VERSION = "2"
 
 # Points out of 1.00. They add up to 1.00 for a perfect intent.
 FIT = 0.31  # principle 2: the purpose is useful to somebody
@@ -49,6 +50,7 @@ UNREADABLE = -0.16  # a sentence that could not be read, or whose use is not rec
 ALIGNED = 0.70  # below it an intent is misaligned, and blocked by the shipped policies
 FLOOR = 0.71  # without a conflict no intent scores less
 
+BUSINESS_STEMS = 2  # an intent that names so many things is about them
 STRAY_STEMS = 3  # a shorter sentence is a name, not a plan
 SHAPE_STEMS = 3  # how far into a clause the word that shows its shape may stand
 CLEAR_STEMS = 3  # distinct words that say what it is about
@@ -151,27 +153,36 @@ def evaluate(intent: Intent, blueprint: Blueprint) -> Assessment:
 
 def _facts(intent: Intent, blueprint: Blueprint) -> _Facts:
     stated = read((intent.purpose, *intent.key_features), v.EVERY_STEM)
-    rest = [intent.blueprint_context, *_strings(intent.metadata), *_strings(intent.spec or {})]
-    rest = [text for text in rest if text]
-    whole = _joined(stated, read(rest, v.EVERY_STEM)) if rest else stated
-    own = tuple(self_references(whole))
+    spec, meta = structure(intent.spec), structure(intent.metadata)
+    told = _with(stated, (intent.blueprint_context, *spec.prose))
+    built = _with(stated, (intent.blueprint_context, *spec.texts))
+    whole = _with(built, meta.texts)
+    business = len({word for c in stated.clauses for word in matters(c)}) >= BUSINESS_STEMS
+    own = tuple(self_references(built, business=business))
     groundwork = bool(own) or intent.service_type in TIER_BY_TYPE or intent.kind == "component"
-    unread = next((_quote(c) for c in whole.clauses if not _readable(c)), "")
+    unread = next((_quote(c) for c in stated.clauses if not _readable(c)), "")
     return _Facts(
         stated=stated,
         whole=whole,
         attempts=(*attempts(whole), *_ruled_out(whole, blueprint)),
-        effects=tuple(_once((*_declared(intent), *effects(whole)))),
+        effects=tuple(_once((*_declared(intent, spec), *effects(told)))),
         self_references=own,
         unreadable=unread or ("" if groundwork else _stray(stated)),
         shape=_shape(stated, groundwork=groundwork),
     )
 
 
-def _declared(intent: Intent) -> Iterable[Finding]:
-    """Effects that the intent's type alone has."""
+def _declared(intent: Intent, spec: Structure) -> Iterable[Finding]:
+    """Effects that the intent's type has, and the data that its records hold."""
     if intent.service_type == "api_gateway":
         yield Finding("effect", "people", "outside effects", "service_type: api_gateway")
+    for touched in spec.touched:
+        yield Finding("effect", "people", touched.name, touched.where)
+
+
+def _with(reading: Reading, texts: Iterable[str]) -> Reading:
+    more = [text for text in texts if text]
+    return _joined(reading, read(more, v.EVERY_STEM)) if more else reading
 
 
 def _joined(first: Reading, second: Reading) -> Reading:
@@ -180,23 +191,6 @@ def _joined(first: Reading, second: Reading) -> Reading:
         f"{first.text}\n{second.text}",
         (*first.disguised, *(d for d in second.disguised if d not in first.disguised)),
     )
-
-
-def _strings(value: Any, depth: int = 0) -> list[str]:
-    """Every text in a JSON value, names included; too deep a nest is not followed."""
-    if isinstance(value, str):
-        return [value]
-    if depth > 8:
-        return []
-    if isinstance(value, Mapping):
-        return [
-            text
-            for key, item in value.items()
-            for text in (str(key).replace("_", " "), *_strings(item, depth + 1))
-        ]
-    if isinstance(value, list | tuple):
-        return [text for item in value for text in _strings(item, depth + 1)]
-    return []
 
 
 def _ruled_out(reading: Reading, blueprint: Blueprint) -> Iterable[Finding]:

@@ -44,16 +44,18 @@ class Rule:
     anywhere: bool = False
     unless: frozenset[str] = frozenset()  # stems that make it ordinary
     adjacent: bool = True  # False: "edit history" is a noun, "edit the history" is not
+    acts: bool = False  # the first concept must be used as a verb where it may be a noun, too
     reported: bool = False  # "count phishing reports" is about it and does not do it
 
 
 EFFECTS: tuple[Rule, ...] = (
-    Rule("money", "effect", "people", (v.MOVE_MONEY, v.MONEY), within=5),
+    Rule("money", "effect", "people", (v.SPEND, v.MONEY), within=5, acts=True),
+    Rule("money", "effect", "people", (v.HANDLE, v.FUNDS), within=5, acts=True),
     Rule("money", "effect", "people", (v.MONEY_ALONE,)),
     Rule("personal data", "effect", "people", (v.PERSONAL,)),
     Rule("personal data", "effect", "people", (v.PERSON, v.ABOUT_PERSON), 4, True),
     Rule("personal data", "effect", "people", (v.OBSERVING, v.INDIVIDUAL), within=3),
-    Rule("outside effects", "effect", "people", (v.REACH_OUT, v.OUTSIDE), within=5, adjacent=False),
+    Rule("outside effects", "effect", "people", (v.REACH_OUT, v.OUTSIDE), within=5, acts=True),
     Rule("outside effects", "effect", "people", (v.OUTSIDE_ALONE,)),
     Rule("cannot be undone", "effect", "people", (v.ERASE, v.STORED), unless=v.RECORD_EDITING),
     Rule("cannot be undone", "effect", "people", (v.ERASE_ALONE,)),
@@ -180,19 +182,38 @@ def effects(reading: Reading) -> Iterator[Finding]:
                 yield finding
 
 
-def self_references(reading: Reading) -> Iterator[Finding]:
-    """Where the text speaks of this system's own governance, policies, log or Phoenix."""
+def self_references(reading: Reading, *, business: bool) -> Iterator[Finding]:
+    """Where the text speaks of this system's own governance, policies, log or Phoenix.
+
+    ``business``: the intent as a whole is about something else that people may approve.
+    """
     for clause in reading.clauses:
         if _first(v.SELF, clause) is not None:
             yield Finding("self", "record", "this system itself", _cut(clause.text))
-        elif _about_policies(clause):
+        elif _about_policies(clause, business=business):
             yield Finding("self", "record", "policies and approvals", _cut(clause.text))
 
 
-def _about_policies(clause: Clause) -> bool:
+def _about_policies(clause: Clause, *, business: bool) -> bool:
     """Who speaks of policies or approvals without saying of what, speaks of ours."""
-    named = _first(v.POLICY_ELSEWHERE, clause) is not None
-    return not named and _first(v.POLICY_WORD, clause) is not None
+    if _first(v.POLICY_WORD, clause) is None:
+        return False
+    if _first(v.OWN_MATTER, clause) is not None:
+        return True
+    return not (business or matters(clause))
+
+
+def matters(clause: Clause) -> set[str]:
+    """The words of a clause that can say what is approved: its subjects, without who approves."""
+    plain = v.FUNCTION | v.GENERIC | v.NO_MATTER | v.ACTION | v.DISABLE.singles | v.LOOSEN.singles
+    return {
+        word
+        for word in clause.stems
+        if len(word) > 2
+        and word.isalpha()
+        and word not in plain
+        and word not in v.POLICY_WORD.singles
+    }
 
 
 def _by_rules(clause: Clause, rules: Sequence[Rule]) -> Iterator[Finding]:
@@ -201,9 +222,25 @@ def _by_rules(clause: Clause, rules: Sequence[Rule]) -> Iterator[Finding]:
         if start is None or (rule.unless and rule.unless & set(clause.stems)):
             continue
         kind: Kind = rule.kind
+        if rule.kind == "hostile" and v.CONTROL in rule.concepts and _of_business(clause):
+            kind = "suspect"
         if _only_mentioned(clause, start, reported=rule.reported):
             kind = "suspect" if rule.kind in ("hostile", "suspect") else "self"
         yield Finding(kind, rule.principle, rule.name, _cut(clause.text))
+
+
+def _of_business(clause: Clause) -> bool:
+    """Is it the approval of something outside this system that is spoken of?"""
+    if _first(v.OWN_MATTER, clause) is not None or _first(v.SELF, clause) is not None:
+        return False
+    found = matters(clause)
+    for start, end in _places(v.POLICY_WORD, clause):
+        before = clause.stems[max(0, start - 1) : start]
+        after = clause.stems[end + 1 : end + 3] if clause.stems[end : end + 1] else ()
+        linked = clause.stems[end : end + 1] in (("of",), ("for",))
+        if found.intersection(before) or (linked and found.intersection(after)):
+            return True
+    return False
 
 
 def _only_mentioned(clause: Clause, start: int, *, reported: bool) -> bool:
@@ -221,8 +258,10 @@ def _only_mentioned(clause: Clause, start: int, *, reported: bool) -> bool:
 def _match(rule: Rule, clause: Clause) -> int | None:
     """The index where the rule's meaning begins in the clause, or None."""
     places = []
-    for concept in rule.concepts:
+    for number, concept in enumerate(rule.concepts):
         found = list(_places(concept, clause))
+        if rule.acts and number == 0:
+            found = [place for place in found if _is_act(clause, place[0])]
         if not found:
             return None
         places.append(found)
@@ -237,6 +276,20 @@ def _match(rule: Rule, clause: Clause) -> int | None:
 
 
 Place = tuple[int, int]  # first index, and one past the last
+
+
+def _is_act(clause: Clause, index: int) -> bool:
+    """Is the word used as a verb, where it may be a noun as well?"""
+    word = clause.stems[index]
+    if word not in v.NOUN_OR_VERB:
+        return True
+    before = clause.stems[index - 1] if index else ""
+    after = clause.stems[index + 1] if index + 1 < len(clause.stems) else ""
+    if after in v.DETERMINERS:
+        return before not in v.DETERMINERS and before not in v.BEFORE_NOUN
+    if after in v.AFTER_NOUN or after in v.OBSERVE:
+        return False
+    return not before or before in v.BEFORE_VERB
 
 
 def _in_order(places: list[list[Place]], rule: Rule) -> int | None:

@@ -56,6 +56,17 @@ GENERIC = stems(
     " multiple several many few lot first second ai powered intelligent smart automate automatic"
     " automatically help provide support enable allow make let give get handle"
 )
+# How a word is used can often be told from its neighbours.
+DETERMINERS = stems(
+    "the a an our its their my your his her this that these those all any every each it them us me"
+    " him everybody everyone somebody someone"
+)
+BEFORE_NOUN = stems("of by per with in on from for without via at no into between")
+AFTER_NOUN = frozenset(("", ",", ":")) | stems("of per by and or is are was were in with on for")
+BEFORE_VERB = frozenset((",", ":")) | stems(
+    "and or then to can will may must should could would we they it you not also automatically"
+    " please let that which who"
+)
 COMMON = FUNCTION | GENERIC | stems("individual others before without nothing its run itself sake")
 VAGUE = concept(
     "thing stuff something anything everything whatever somehow someone misc miscellaneous etc"
@@ -158,19 +169,33 @@ POLICY_WORD = concept(
     "policy approval approver approve approving safeguard guardrail oversight alignment permission"
     " privilege entitlement autonomy"
 )
-POLICY_ELSEWHERE = concept(  # policies and approvals of ordinary life: about something named here
-    "insurance return refund privacy leave travel cookie warranty holiday vacation expense home"
-    " car health insured premium policyholder claim purchase loan credit design document invoice"
-    " timesheet procurement budget order draft artwork content permit pet renewal broker wheel"
-    " text image shaft sequence layout"
+# What this system itself approves, and by what. Anything else that is approved is business.
+OWN_MATTER = concept(
+    "intent blueprint governance deployment deploy sandbox evaluator rubric autonomous ai agent"
+    " auto automatic+approval threshold platform this+service its+service every+service all+service"
+    " own+service own+build own+change own+request my+request all+my my+change this+system"
+    " approve+build build+approval approve+spec spec+approval approve+all approve+everything"
+    " approve+any tier+0 tier+1 tier+2 tier+3 tier+zero this+team our+team cel policy+engine"
+)
+# Who approves, and words that go with any approval: they do not say what is approved.
+NO_MATTER = stems(
+    "manager lead leader boss colleague committee head supervisor director owner board chair member"
+    " employee staff admin administrator assistant human manual second third final required"
+    " necessary pending missing past old new early late step process workflow request check rule"
+    " violation review reviewer history status state list reject decline accept grant deny refuse"
+    " confirm sign submit ask wait needed"
 )
 
 # --- what goes before a person (principle 4) ------------------------------------------------------
 
-MOVE_MONEY = concept(
-    "charge debit withdraw payout pay wire transfer process execute initiate collect accept issue"
-    " send release refund purchase buy sell trade bill disburse settle approve invest lend donate"
-    " reimburse move"
+SPEND = concept(
+    "charge debit withdraw payout pay wire refund purchase buy sell trade bill disburse settle"
+    " invest lend donate reimburse"
+)
+HANDLE = concept("transfer process execute initiate collect accept issue send release move")
+FUNDS = concept(
+    "payment payout fund money refund transaction bank crypto bitcoin wallet loan salary wage"
+    " payroll credit deposit reimbursement commission donation currency"
 )
 MONEY = concept(
     "payment payout fund money refund invoice transaction bank card crypto bitcoin wallet account"
@@ -192,7 +217,19 @@ PERSONAL = concept(
     " applicant vacation+day sick+leave absence gps home+location location+data genetic"
     " customer+data user+data client+data member+data customer+database user+database"
     " customer+record user+record therapy mental+health pii gdpr phone+numbers email+addresses"
-    " full+name"
+    " full+name first+name last+name email"
+)
+# Fields of a record by the words of their names. Whose bare name it is does not count.
+FIELD_PERSONAL = stems(
+    "email phone telephone fax birth birthday birthdate dob postcode passport ssn nationality"
+    " religion ethnicity gender salary wage iban diagnosis medical illness disability fingerprint"
+    " surname lastname firstname forename"
+)
+FIELD_SECRET = stems("password passwd passphrase secret credential")
+PROTECTED = stems("patient child children pupil minor applicant candidate inmate refugee prisoner")
+PLACE = stems(
+    "building site branch shop store station warehouse depot venue hall location office property"
+    " supplier company room yard ip mac url web server host device"
 )
 REACH_OUT = concept(
     "send post publish tweet email sms text message notify push call dial upload submit syndicate"
@@ -202,11 +239,16 @@ OUTSIDE = concept(
     "email sms newsletter customer subscriber client social twitter facebook linkedin instagram"
     " third+party external public internet website webhook slack vendor supplier competitor"
     " whatsapp telegram press mailing+list phone web market+place marketplace partner agency"
-    " authority lead prospect recipient youtube contact"
+    " authority lead prospect recipient youtube contact them portal news site"
+)
+# Verbs that are as often nouns: "order parts" acts, "the order of a part" does not.
+NOUN_OR_VERB = stems(
+    "post tweet email sms text message push call dial order forward mail contact reply"
+    " scrape download upload charge purchase trade bill wire transfer process issue release refund"
 )
 OUTSIDE_ALONE = concept(
-    "webhook newsletter scrape crawl mailing+list mass+email bulk+email social+media+post"
-    " third+party+api external+api outbound public+api email mail sms tweet external marketplace"
+    "webhook newsletter crawl mailing+list mass+email bulk+email social+media+post"
+    " third+party+api external+api outbound public+api sms tweet external marketplace"
 )
 ERASE = concept(
     "delete erase purge wipe destroy drop truncate shred overwrite obliterate format prune"
