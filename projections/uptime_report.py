@@ -5,7 +5,7 @@ which a person had stopped the service are no part of it and are shown apart. Pu
 row and a moment.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Literal
@@ -118,6 +118,24 @@ def report(row: Uptime, now: datetime, window: Window, *, target: float = TARGET
         failovers=recoveries(f.took_s for f in row.failovers if f.at >= start),
         switchovers=sum(at >= start for at in row.switchovers),
     )
+
+
+def reports(
+    rows: Iterable[Uptime],
+    groups: Mapping[str, Group],
+    now: datetime,
+    window: Window,
+    *,
+    price_usd: float,
+) -> list[tuple[Report, Cost]]:
+    """Return each service that ran within the window, or runs, with its cost; by name."""
+    found: list[tuple[Report, Cost]] = []
+    for row in sorted(rows, key=lambda row: row.service):
+        spent = cost(groups.get(row.service, Group(service=row.service)), price_usd)
+        one = report(row, now, window)
+        if row.since is not None and (spent.instances or one.observed_s > 0):
+            found.append((one, spent))
+    return found
 
 
 def state(row: Uptime) -> State:

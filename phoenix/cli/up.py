@@ -16,6 +16,7 @@ from infra.settings import BASE_PORTS, Settings, load
 from phoenix import remote
 from phoenix import status as views
 from phoenix.cli.output import AsJson, out, show
+from phoenix.cli.uptime import Window, show_uptime
 from phoenix.launcher import Launcher, Note, Options
 
 DOWN_BOUND_S = 40.0
@@ -57,9 +58,16 @@ def down(as_json: AsJson = False) -> None:
 
 def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
+    uptime: Annotated[
+        bool, typer.Option("--uptime", help="Availability, error budget, recoveries, cost.")
+    ] = False,
+    window: Annotated[Window, typer.Option(help="For --uptime.")] = Window.month,
     as_json: AsJson = False,
 ) -> None:
     """Show every instance: role, epoch, capacity, health, restarts, last failover."""
+    if uptime:
+        show_uptime(window.value, as_json=as_json)
+        return
     settings = load()
     state = remote.ask(settings.data_dir, {"command": "status"})
     if not watch:

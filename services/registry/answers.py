@@ -7,7 +7,7 @@ from infra.ports import Context, Views
 from projections.instances import GROUPS, Group, Member
 from projections.services import SERVICES, ServiceRow
 from projections.uptime import UPTIME, Uptime
-from projections.uptime_report import TARGET, WINDOWS, Window, cost, report
+from projections.uptime_report import TARGET, WINDOWS, Window, report, reports
 
 
 def registered(views: Views) -> list[ServiceRow]:
@@ -134,19 +134,14 @@ _BRIEF = {"state", "availability", "down_s", "unknown_s", "budget_left_s", "with
 
 def uptime(ctx: Context, window: Window, now: datetime) -> dict[str, Any]:
     """How each service did within a window that ends now, and what its instances cost a month."""
-    views = ctx.views
-    services: list[dict[str, Any]] = []
-    for row in views.all(UPTIME):
-        group = views.get(GROUPS, row.service)
-        gone = group is None or not _alive(group)
-        if row.since is None or (gone and report(row, now, window).observed_s == 0):
-            continue  # it never ran, or has not within this window
-        spent = cost(group or Group(service=row.service), ctx.settings.instance_price_usd)
-        shown = report(row, now, window)
-        services.append(
-            {**shown.model_dump(mode="json"), "cost": spent.model_dump(exclude={"service"})}
-        )
-    costs = [one["cost"] for one in services]
+    views, price_usd = ctx.views, ctx.settings.instance_price_usd
+    groups = {group.service: group for group in views.all(GROUPS)}
+    found = reports(views.all(UPTIME), groups, now, window, price_usd=price_usd)
+    services = [
+        {**one.model_dump(mode="json"), "cost": spent.model_dump(exclude={"service"})}
+        for one, spent in found
+    ]
+    costs = [spent for _, spent in found]
     known = [one["availability"] for one in services if one["availability"] is not None]
     return {
         "window": window,
@@ -156,10 +151,10 @@ def uptime(ctx: Context, window: Window, now: datetime) -> dict[str, Any]:
         "worst_availability": min(known, default=None),
         "services": services,
         "cost": {
-            "instances": sum(one["instances"] for one in costs),
-            "price_usd": ctx.settings.instance_price_usd,
-            "month_usd": round(sum(one["month_usd"] for one in costs), 2),
-            "extra_usd": round(sum(one["extra_usd"] for one in costs), 2),
+            "instances": sum(one.instances for one in costs),
+            "price_usd": price_usd,
+            "month_usd": round(sum(one.month_usd for one in costs), 2),
+            "extra_usd": round(sum(one.extra_usd for one in costs), 2),
         },
     }
 
