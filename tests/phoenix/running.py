@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -25,8 +26,9 @@ HEARTBEAT_S = 1.0
 
 
 def free_base(count: int = 3) -> int:
-    """A base port whose steps are all free."""
-    for base in range(20_100, 29_000):
+    """A base port whose steps are all free; runs side by side look in different places."""
+    start = os.getpid() * 7 % 8000
+    for base in range(20_100 + start, 29_000):
         with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
             for port in sockets.slot_ports(base, count, PORT_STEP):
                 probe = probes.enter_context(socket.socket())
@@ -103,9 +105,10 @@ def environment(server: Server) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def running_group(
-    server: Server, release: Release = TINY, *, whole: bool = True
+    server: Server, release: Release = TINY, *, whole: bool = True, **how: Any
 ) -> AsyncIterator[Running]:
-    """The group, whole unless that is not wanted; everything is stopped at the end."""
+    """The group, whole unless that is not wanted; everything is stopped at the end. ``how`` goes
+    into its plan."""
     settings = settings_for(server.data_dir, server.port)
     owner = await open_connection(settings, "owner")
     await setup.ensure(owner)
@@ -117,7 +120,7 @@ async def running_group(
     forker = Forker(environment(server))
     ports = sockets.slot_ports(free_base(), 3, PORT_STEP)
     notes: list[str] = []
-    plan = Plan(service="tiny", ports=ports, heartbeat_s=HEARTBEAT_S)
+    plan = Plan(**{"service": "tiny", "ports": ports, "heartbeat_s": HEARTBEAT_S, **how})
     bound = sockets.bind({"tiny": ports})["tiny"]
     group = Group(plan, release, bound, forker=forker, journal=journal, changed=notes.append)
     http = httpx.AsyncClient(trust_env=False, timeout=20)

@@ -9,6 +9,7 @@ import psutil
 
 from domain.instance import InstanceDied, InstancePromoted, LeadershipTaken
 from phoenix.group import Release
+from tests.phoenix.fire import under_fire
 from tests.phoenix.running import HEARTBEAT_S, LEASE_S, TINY, Running, answers, until
 
 
@@ -75,6 +76,17 @@ async def test_no_connection_is_refused_and_none_waits_long_while_instances_are_
     assert refused == 0
     assert answered > 100
     assert slowest_s < 2.0
+
+
+async def test_under_traffic_kills_refuse_nothing_lose_nothing_and_do_nothing_twice(
+    tiny: Running,
+) -> None:
+    outcome = await under_fire(tiny.group, tiny.log, kills=6, seed=1, per_s=100)
+    assert (outcome.refused, outcome.unanswered, outcome.wrong) == (0, 0, {})
+    assert (outcome.lost, outcome.twice) == (0, 0)
+    assert len(outcome.acknowledged) > 100
+    assert outcome.slowest_s < 2.0
+    assert outcome.kills == 6
 
 
 async def test_a_stopped_leader_is_followed_within_the_lease_and_replaced(tiny: Running) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from litestar import get, post
+from litestar import Request, get, post
 from pydantic import BaseModel
 
+from domain.delivery_events import ServiceRecovered
 from domain.view import Table
-from infra.ports import Context, Term
+from infra.http.requests import command_id
+from infra.ports import Context, Meta, Term, Write
 
 
 class Lives(BaseModel):
@@ -51,11 +53,21 @@ class Tiny:
             await asyncio.sleep(ms / 1000)
             return {"pid": os.getpid()}
 
+        @post("/notes")
+        async def note(request: Request[Any, Any, Any]) -> dict[str, Any]:
+            """A command that is done once, however often it is sent under its key."""
+            key = request.headers["Idempotency-Key"]
+            event = ServiceRecovered(at=self._ctx.clock.now(), name=key)
+            meta = Meta(command_id=command_id(request), actor="client", correlation_id=key)
+            # "Not there yet" holds for ever; the server's memory of message ids does not.
+            (position,) = await self._ctx.log.append([Write(event, expected=0)], meta=meta)
+            return {"position": position}
+
         @post("/hang")
         async def hang() -> None:
             time.sleep(3600)  # noqa: ASYNC251 - a loop that no longer turns
 
-        return [who, slow, hang]
+        return [who, slow, note, hang]
 
     def _terms(self) -> int:
         row = self._ctx.views.get(LIVES, "all")
