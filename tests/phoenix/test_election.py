@@ -2,7 +2,7 @@
 
 import pytest
 
-from phoenix.lease import Action, Election, Lead, Put, Record, Role, Timing
+from phoenix.lease import Action, Election, Lead, Put, Read, Record, Role, Timing
 from tests.phoenix.election_world import Unsafe, World
 
 SEEDS = range(60)
@@ -109,3 +109,29 @@ def test_a_read_never_extends_a_term() -> None:
     election.seen(101.0, Record("a", 1, 8))
     assert election.may_act(101.9)
     assert not election.may_act(102.0)
+
+
+def late_claim() -> Election:
+    """A standby whose claim was stored, and whose answer came after the time it could act."""
+    election = Election("a", Timing(3.0), preferred=True)
+    assert election.seen(100.0, None, answer=True) == [Put("claim", "a", 1, 0)]
+    assert election.put_done(102.1, 100.0, 7) == [Read()]
+    assert not election.may_act(102.1)
+    assert election.role is Role.STANDBY
+    return election
+
+
+def test_a_claim_that_is_acknowledged_too_late_is_claimed_again_before_anybody_leads() -> None:
+    election = late_claim()
+    assert election.seen(102.2, Record("a", 1, 7), answer=True) == [Put("claim", "a", 1, 7)]
+    actions = election.put_done(102.3, 102.2, 8)
+    assert [action for action in actions if isinstance(action, Lead)] == [Lead(1, "first start")]
+    assert election.may_act(102.2 + election.timing.act_s - 0.01)
+
+
+def test_whoever_claimed_meanwhile_keeps_the_key_from_a_claim_acknowledged_too_late() -> None:
+    election = late_claim()
+    actions = election.seen(102.2, Record("b", 2, 8), answer=True)
+    assert not any(isinstance(action, Put | Lead) for action in actions)
+    assert election.role is Role.STANDBY
+    assert not election.may_act(102.2)
