@@ -36,9 +36,10 @@ from infra.nats.log import JetStreamLog
 from infra.nats.objects import JetStreamObjects
 from infra.nats.setup import LEASES, USERS
 from infra.nats.users import KvUsers
-from infra.ports import Context, Fence, Meta, Reading, Service, Term, Write
+from infra.ports import Context, EventLog, Fence, Meta, Reading, Service, Term, Write
 from infra.settings import Settings, load
 from infra.views import SqliteViews
+from phoenix import guest as guests
 from phoenix import logs
 from phoenix.channel import Channel, Message
 from phoenix.elector import Elector
@@ -99,6 +100,7 @@ class Host:
         self._slots_changed = asyncio.Event()
         self._term: Term | None = None
         self._composed = False
+        self._visible: Connection | None = None  # of the service, if it is not the host's own
         self._unreadable = ""  # why this version cannot read on
 
     async def run(self) -> int:
@@ -112,6 +114,8 @@ class Host:
             await self._compose(nc)
             return await self._live()
         finally:
+            if self._visible is not None:
+                await self._visible.close()
             await nc.close()
 
     async def _compose(self, nc: Connection) -> None:
@@ -128,18 +132,22 @@ class Host:
             on_lead=lambda lead: self._start(self._lead(lead), "lead"),
         )
         self._log = JetStreamLog(nc)
+        self._logs = [self._log]
         data_dir = settings.data_dir.absolute()
+        guest = guests.is_guest(spec)
+        visible = self._visible = await open_connection(settings, "public") if guest else nc
+        users = KvUsers(CasBucket(nc, USERS), clock)
         self.ctx = Context(
             service=spec.service,
             instance=spec.instance,
             data_dir=str(data_dir),
             port_shift=settings.port_shift,
-            settings=settings,
-            log=GatedLog(self._log, self._elector.may_act),
+            settings=guests.without_secrets(settings) if guest else settings,
+            log=self._log_of_guest(visible) if guest else self._log_of_part(),
             views=cast(Any, None),
-            objects=JetStreamObjects(nc),
+            objects=JetStreamObjects(visible),
             clock=clock,
-            auth=KvUsers(CasBucket(nc, USERS), clock),
+            auth=guests.Persons(users) if guest else users,
             capacity=spec.capacity,
         )
         self._environment()
@@ -150,6 +158,13 @@ class Host:
         self.ctx.views = self._views
         self._http = HttpServer(build_app(self.service, self.ctx), self._listeners)
         self._composed = True
+
+    def _log_of_part(self) -> EventLog:
+        return GatedLog(self._log, self._elector.may_act)
+
+    def _log_of_guest(self, visible: Connection) -> EventLog:
+        self._logs.append(JetStreamLog(visible))
+        return guests.ReadOnlyLog(self._logs[-1])
 
     def _environment(self) -> None:
         """What generated services (ordinary ``eventsourcing`` applications) read."""
@@ -330,7 +345,8 @@ class Host:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._close_service()
         self._views.close()
-        await self._log.close()
+        for log in self._logs:
+            await log.close()
         self._channel.close()
 
     async def _close_service(self) -> None:
