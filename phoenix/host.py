@@ -254,6 +254,7 @@ class Host:
         if self._views.subjects:
             await self._views.reach(fence.position, timeout_s=REACH_S)
         self.ctx.role, self.ctx.epoch = "active", fence.epoch
+        self.ctx.problem = self._problem()  # what the last beat saw may be over
         term = self._term = Term(fence)
         self._channel.send({"role": "active", "epoch": fence.epoch, "reason": lead.reason})
         _log.info("leading", epoch=fence.epoch, position=fence.position, reason=lead.reason)
@@ -317,11 +318,13 @@ class Host:
                         "requests": self._http.requests_total,
                         "in_flight": self._http.in_flight,
                         "memory_mb": memory_mb,
+                        "holder": self._elector.holder,
                         "problem": self.ctx.problem,
                     }
                 }
             )
-            await asyncio.sleep(min(1.0, self.settings.heartbeat_s / 5))
+            pause_s = min(1.0, self.settings.heartbeat_s / 5)
+            await asyncio.sleep(min(0.2, pause_s) if self.ctx.problem else pause_s)
 
     def _problem(self) -> str:
         if self._unreadable:

@@ -174,6 +174,47 @@ def cost(group: Group, price_usd: float) -> Cost:
     )
 
 
+def percent(value: float | None) -> str:
+    """Three digits after the point, never rounded up to a hundred."""
+    if value is None:
+        return "not observed"
+    shown = f"{value * 100:.3f}"
+    return f"{'99.999' if shown == '100.000' and value < 1 else shown} %"
+
+
+def lasted(seconds: float) -> str:
+    """Seconds as a person reads them: ``30 ms``, ``4.2 s``, ``12.96 min``, ``2.5 h``."""
+    size = abs(seconds)
+    if size == 0:
+        return "0"
+    if size < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if size < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.2f} min" if size < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def strip(row: Uptime, now: datetime, window: Window) -> list[tuple[str, float, float]]:
+    """The window as (kind, start, length) in parts of 1, up time left out; ``new``: before it."""
+    length = WINDOWS[window]
+    start, total = now - length, length.total_seconds()
+    spans = _spans(row)
+    stopped, unknown, down = (
+        _parts(spans, (kind,), start, now) for kind in ("stopped", "unknown", "down")
+    )
+    parts = {
+        "new": union([(start, min(now, max(start, row.since or now)))]),
+        "stopped": stopped,
+        "unknown": minus(unknown, stopped),
+        "down": minus(down, [*unknown, *stopped]),
+    }
+    return [
+        (kind, (a - start).total_seconds() / total, (b - a).total_seconds() / total)
+        for kind, found in parts.items()
+        for a, b in found
+    ]
+
+
 def union(parts: Iterable[Part]) -> list[Part]:
     """The same time in parts that do not overlap or touch, in order."""
     merged: list[Part] = []

@@ -5,6 +5,7 @@ from typing import Any
 
 from phoenix.cli.client import Client
 from phoenix.cli.output import out, show, table
+from projections.uptime_report import lasted, percent
 
 
 class Window(StrEnum):
@@ -53,10 +54,10 @@ def _row(one: dict[str, Any]) -> dict[str, str]:
         "service": one["service"],
         "state": one["state"],
         "availability": percent(one["availability"]),
-        "down": span(one["down_s"]),
-        "budget": span(one["budget_left_s"]) + ("" if one["within_target"] else " !"),
-        "unknown": span(one["unknown_s"]),
-        "stopped": span(one["stopped_s"]),
+        "down": lasted(one["down_s"]),
+        "budget": lasted(one["budget_left_s"]) + ("" if one["within_target"] else " !"),
+        "unknown": lasted(one["unknown_s"]),
+        "stopped": lasted(one["stopped_s"]),
         "outages": str(one["outages"]),
         "failovers": str(one["failovers"]["count"]),
         "recovery": _recovery(one["failovers"]),
@@ -70,23 +71,3 @@ def _recovery(found: dict[str, Any]) -> str:
     if values[0] is None:
         return "-"
     return "/".join(f"{value * 1000:.0f}" for value in values) + " ms"
-
-
-def percent(value: float | None) -> str:
-    """Three digits after the point, never rounded up to a hundred."""
-    if value is None:
-        return "not observed"
-    shown = f"{value * 100:.3f}"
-    return f"{'99.999' if shown == '100.000' and value < 1 else shown} %"
-
-
-def span(seconds: float) -> str:
-    """Seconds as a person reads them: ``30 ms``, ``4.2 s``, ``12.96 min``, ``2.5 h``."""
-    size = abs(seconds)
-    if size == 0:
-        return "0"
-    if size < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if size < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.2f} min" if size < 7200 else f"{seconds / 3600:.1f} h"

@@ -23,6 +23,7 @@ from infra.ports import Context, Person
 from projections.governance import APPROVALS
 from projections.intents import INTENTS
 from projections.questions import QUESTIONS
+from projections.uptime_report import TARGET, WINDOWS, Window
 from services.approval_dashboard import commands, present
 from services.approval_dashboard.assets import assets
 from services.approval_dashboard.commands import By
@@ -165,6 +166,23 @@ def _reading(ctx: Context, view: View) -> type[Controller]:
         @get("/services")
         async def services(self, request: AnyRequest) -> Response[str]:
             return view.page(request, "services.html", services=present.services(ctx))
+
+        @get("/uptime")
+        async def uptime(
+            self, request: AnyRequest, window: FromQuery[str] = "day"
+        ) -> Response[str]:
+            wanted: Window = next((name for name in WINDOWS if name == window), "day")
+            found = present.uptime(ctx, wanted)
+            return view.page(
+                request,
+                "uptime.html",
+                found=found,
+                outages=present.last_outages(found),
+                window=wanted,
+                windows=list(WINDOWS),
+                target=TARGET,
+                budget_s=WINDOWS[wanted].total_seconds() * (1 - TARGET),
+            )
 
         @get("/history")
         async def history(

@@ -23,6 +23,16 @@ from projections.instances import GROUPS, Group
 from projections.intents import INTENTS, OPEN, TIMELINE, IntentRow, TimelineRow
 from projections.questions import QUESTIONS, Question
 from projections.services import SERVICES, ServiceRow
+from projections.uptime import UPTIME
+from projections.uptime_report import (
+    OUTAGES_SHOWN,
+    Cost,
+    Outage,
+    Report,
+    Window,
+    reports,
+    strip,
+)
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -165,6 +175,33 @@ def services(ctx: Context) -> list[tuple[ServiceRow, Group | None, str]]:
 
 def _address(ctx: Context, row: ServiceRow) -> str:
     return row.url if row.external else ctx.host_url(row.port + ctx.port_shift)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceUptime:
+    """One service's window; ``strip`` is (kind, start, length) of what was not up."""
+
+    report: Report
+    cost: Cost
+    strip: list[tuple[str, float, float]]
+
+
+def uptime(ctx: Context, window: Window) -> list[ServiceUptime]:
+    """Every service that ran within the window, by name."""
+    views, now = ctx.views, ctx.clock.now()
+    rows = {row.service: row for row in views.all(UPTIME)}
+    groups = {group.service: group for group in views.all(GROUPS)}
+    price = ctx.settings.instance_price_usd
+    return [
+        ServiceUptime(found, spent, strip(rows[found.service], now, window))
+        for found, spent in reports(rows.values(), groups, now, window, price_usd=price)
+    ]
+
+
+def last_outages(found: Sequence[ServiceUptime]) -> list[tuple[str, Outage]]:
+    """The newest outages of all services."""
+    every = [(one.report.service, out) for one in found for out in one.report.last_outages]
+    return sorted(every, key=lambda pair: pair[1].start, reverse=True)[:OUTAGES_SHOWN]
 
 
 def policies(ctx: Context) -> list[PolicyRow]:

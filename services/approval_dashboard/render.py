@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import MediaType, Response
 
 from domain.governance_events import ConditionValue
+from projections.uptime_report import lasted, percent
 from services.approval_dashboard.assets import address
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -53,11 +54,22 @@ _MARKS = {
     "needs_detail": "?",
     "overridden": "↷",
     "degraded": "!",
+    "up": "✓",
+    "down": "✕",
+    "unknown": "?",
+    "stopped": "□",
 }
 _TONES = {
-    "good": {"completed", "granted", "auto_approve", "active", "ready", "low"},
-    "bad": {"failed", "rejected", "blocked", "dead", "degraded", "critical", "high"},
-    "wait": {"awaiting_approval", "requires_approval", "pending", "needs_detail", "medium"},
+    "good": {"completed", "granted", "auto_approve", "active", "ready", "low", "up"},
+    "bad": {"failed", "rejected", "blocked", "dead", "degraded", "critical", "high", "down"},
+    "wait": {
+        "awaiting_approval",
+        "requires_approval",
+        "pending",
+        "needs_detail",
+        "medium",
+        "unknown",
+    },
 }
 
 
@@ -127,7 +139,7 @@ def _new_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (words, ago, until, clock, mark, tone, pretty, span, by_policy)
+    filters = (words, ago, until, clock, mark, tone, pretty, span, by_policy, lasted, percent)
     environment.filters.update({f.__name__: f for f in filters})
     environment.globals["asset"] = address
     return environment

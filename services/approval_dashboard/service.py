@@ -14,6 +14,7 @@ from projections.instances import GROUPS
 from projections.intents import INTENTS, TIMELINE
 from projections.questions import QUESTIONS
 from projections.services import SERVICES
+from projections.uptime import UPTIME
 from services.approval_dashboard import api, pages
 from services.approval_dashboard.session import Sessions
 
@@ -41,6 +42,7 @@ class ApprovalDashboard:
         DAYS,
         SERVICES,
         GROUPS,
+        UPTIME,
     )
 
     def __init__(self, ctx: Context) -> None:
