@@ -1,13 +1,15 @@
 """The Merkle tree of RFC 9162 (Certificate Transparency) over any sequence of leaves.
 
 A ``CompactRange`` keeps only the roots of the full subtrees, so that a log of any length is hashed
-as it grows in constant memory. Proofs are made from all leaf hashes and checked from a few.
+as it grows in constant memory. A ``Tree`` keeps every node (64 bytes a leaf) and makes proofs from
+them in a few dozen hashes; whoever checks one needs only the proof.
 """
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 EMPTY_ROOT = sha256().digest()
+_HASH_BYTES = 32
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -36,6 +38,24 @@ class CompactRange:
         self._peaks.append(carried)
         self.size += 1
 
+    @property
+    def peaks(self) -> tuple[bytes, ...]:
+        """The roots of the full subtrees, left to right: all that is needed to go on."""
+        return tuple(self._peaks)
+
+    @classmethod
+    def resume(cls, size: int, peaks: Sequence[bytes]) -> "CompactRange":
+        """The tree as it was with this size and these peaks.
+
+        Raises:
+            ValueError: a tree of that size has another number of peaks.
+        """
+        if size < 0 or size.bit_count() != len(peaks):
+            raise ValueError(f"a tree of {size} leaves does not have {len(peaks)} peaks")
+        tree = cls()
+        tree.size, tree._peaks = size, list(peaks)
+        return tree
+
     def root(self) -> bytes:
         """The Merkle tree hash; that of the empty string for no leaves."""
         if not self._peaks:
@@ -46,21 +66,86 @@ class CompactRange:
         return root
 
 
+class Tree:
+    """Every node over leaf hashes, level by level, for proofs about any of its beginnings."""
+
+    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
+        self._levels: list[bytearray] = [bytearray()]
+        for leaf in leaves:
+            self.append(leaf)
+
+    def __len__(self) -> int:
+        return len(self._levels[0]) // _HASH_BYTES
+
+    def append(self, leaf: bytes) -> None:
+        """Add a leaf hash."""
+        height, carried = 0, leaf
+        while True:
+            if height == len(self._levels):
+                self._levels.append(bytearray())
+            level = self._levels[height]
+            level += carried
+            if len(level) // _HASH_BYTES & 1:
+                return
+            carried = node_hash(*self._pair(level))
+            height += 1
+
+    def root(self, size: int | None = None) -> bytes:
+        """The Merkle tree hash over the first ``size`` leaves (default: all)."""
+        count = len(self) if size is None else size
+        return self._root(0, count) if count else EMPTY_ROOT
+
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        """The audit path for the leaf at ``index`` (from 0) in the tree of the first ``size``."""
+        if not 0 <= index < size <= len(self):
+            raise IndexError(f"no leaf {index} in a tree of {size} of {len(self)} leaves")
+        path, begin, end = [], 0, size
+        while end - begin > 1:
+            split = begin + _split(end - begin)
+            if index < split:
+                path.append(self._root(split, end))
+                end = split
+            else:
+                path.append(self._root(begin, split))
+                begin = split
+        return path[::-1]
+
+    def consistency(self, earlier: int, later: int) -> list[bytes]:
+        """Show that the tree of ``earlier`` leaves is the beginning of that of ``later``."""
+        if not 0 < earlier <= later <= len(self):
+            raise IndexError(f"no trees of {earlier} and {later} within {len(self)} leaves")
+        path, begin, end = [], 0, later
+        while earlier < end:
+            split = begin + _split(end - begin)
+            if earlier <= split:
+                path.append(self._root(split, end))
+                end = split
+            else:
+                path.append(self._root(begin, split))
+                begin = split
+        if begin:  # the earlier tree is not one full subtree from the first leaf on
+            path.append(self._root(begin, end))
+        return path[::-1]
+
+    def _root(self, begin: int, end: int) -> bytes:
+        """The hash over the leaves ``begin`` to ``end``; ``begin`` fits the subtree's size."""
+        count = end - begin
+        if count & (count - 1) == 0:
+            height = count.bit_length() - 1
+            at = (begin >> height) * _HASH_BYTES
+            return bytes(self._levels[height][at : at + _HASH_BYTES])
+        split = begin + _split(count)
+        return node_hash(self._root(begin, split), self._root(split, end))
+
+    @staticmethod
+    def _pair(level: bytearray) -> tuple[bytes, bytes]:
+        """The newest two nodes of a level."""
+        return bytes(level[-2 * _HASH_BYTES : -_HASH_BYTES]), bytes(level[-_HASH_BYTES:])
+
+
 def root_of(leaves: Sequence[bytes]) -> bytes:
     """The Merkle tree hash over leaf hashes."""
     return CompactRange(leaves).root()
-
-
-def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The audit path for the leaf at ``index`` (from 0) in the tree over all ``leaves``."""
-    if not 0 <= index < len(leaves):
-        raise IndexError(f"no leaf {index} of {len(leaves)}")
-    if len(leaves) == 1:
-        return []
-    split = _split(len(leaves))
-    if index < split:
-        return [*inclusion_proof(leaves[:split], index), root_of(leaves[split:])]
-    return [*inclusion_proof(leaves[split:], index - split), root_of(leaves[:split])]
 
 
 def included(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
@@ -79,22 +164,6 @@ def included(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: b
             current = node_hash(current, sibling)
         position, last = position >> 1, last >> 1
     return last == 0 and current == root
-
-
-def consistency_proof(leaves: Sequence[bytes], earlier: int) -> list[bytes]:
-    """Show that the tree over the first ``earlier`` leaves is the beginning of the whole one."""
-    if not 0 < earlier <= len(leaves):
-        raise IndexError(f"no tree of {earlier} leaves within {len(leaves)}")
-    return _subproof(leaves, earlier, whole=True)
-
-
-def _subproof(leaves: Sequence[bytes], earlier: int, *, whole: bool) -> list[bytes]:
-    if earlier == len(leaves):
-        return [] if whole else [root_of(leaves)]
-    split = _split(len(leaves))
-    if earlier <= split:
-        return [*_subproof(leaves[:split], earlier, whole=whole), root_of(leaves[split:])]
-    return [*_subproof(leaves[split:], earlier - split, whole=False), root_of(leaves[:split])]
 
 
 def consistent(

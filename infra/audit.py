@@ -1,28 +1,31 @@
 """Signed checkpoints over the whole log, and the check that the log still is what they say.
 
-Leaf        position, subject and body of one stored message, so that a changed, dropped, moved or
-            forged one changes the tree.
+Leaf        position and digest of subject and body of one stored message, so that a changed,
+            dropped, moved or forged one changes the tree.
 Checkpoint  ``LogSealed``: Ed25519 over the text of ``checkpoint_text``. Kept in the log *and*
             elsewhere: who can rewrite the log cannot rewrite a copy that is not in it.
-Located     positions have no gaps, so a missing message is named exactly; a changed one lies
-            between the last checkpoint that holds and the first that does not.
+Located     positions have no gaps, so a missing message is named exactly; another fault lies
+            between the last checkpoint that holds and the first that does not. Whoever kept the
+            digests of the messages, too (``infra.audit_diff``), is told which ones.
 """
 
 import base64
 import hashlib
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-import orjson
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from domain.audit import LogSealed
-from domain.errors import Invalid
-from domain.merkle import CompactRange, included, inclusion_proof, leaf_hash
+from domain.merkle import CompactRange, leaf_hash
+
+SEALS = "events.audit.log"
+
+Trusted = Mapping[str, Ed25519PublicKey]  # by key id
 
 
 class Entry(NamedTuple):
@@ -56,16 +59,30 @@ class Verdict:
         return not self.faults
 
 
+def content(subject: str, body: bytes) -> bytes:
+    """The digest of a message without its place; the length keeps subject and body apart."""
+    name = subject.encode()
+    return hashlib.sha256(len(name).to_bytes(4, "big") + name + body).digest()
+
+
+def leaf_at(position: int, digest: bytes) -> bytes:
+    """The leaf hash of the message with this content at this position."""
+    return leaf_hash(position.to_bytes(8, "big") + digest)
+
+
 def leaf(entry: Entry) -> bytes:
-    """The leaf hash of one message; lengths keep subject and body apart."""
-    subject = entry.subject.encode()
-    head = entry.position.to_bytes(8, "big") + len(subject).to_bytes(4, "big")
-    return leaf_hash(head + subject + entry.body)
+    """The leaf hash of one message."""
+    return leaf_at(entry.position, content(entry.subject, entry.body))
 
 
 def key_id(public: Ed25519PublicKey) -> str:
     raw = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
     return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def trust(*keys: Ed25519PublicKey) -> Trusted:
+    """The keys whose checkpoints count."""
+    return {key_id(key): key for key in keys}
 
 
 def checkpoint_text(position: int, size: int, root: str) -> bytes:
@@ -87,14 +104,23 @@ def seal(tree: CompactRange, position: int, key: Ed25519PrivateKey, at: datetime
     )
 
 
-def signed(checkpoint: LogSealed, public: Ed25519PublicKey) -> bool:
-    """Whether this key signed exactly this checkpoint."""
+def signed(checkpoint: LogSealed, trusted: Trusted) -> bool:
+    """Whether one of these keys signed exactly this checkpoint."""
+    public = trusted.get(checkpoint.key_id)
+    if public is None:
+        return False
     text = checkpoint_text(checkpoint.position, checkpoint.tree_size, checkpoint.root)
     try:
         public.verify(base64.b64decode(checkpoint.signature, validate=True), text)
     except (InvalidSignature, ValueError):
         return False
-    return checkpoint.key_id == key_id(public)
+    return True
+
+
+def once(checkpoints: Sequence[LogSealed]) -> list[LogSealed]:
+    """Each different claim once, by position: the same checkpoint is in the log and beside it."""
+    distinct = {(c.position, c.tree_size, c.root, c.signature): c for c in checkpoints}
+    return sorted(distinct.values(), key=lambda c: c.position)
 
 
 async def grow(tree: CompactRange, entries: AsyncIterable[Entry]) -> int:
@@ -107,112 +133,70 @@ async def grow(tree: CompactRange, entries: AsyncIterable[Entry]) -> int:
 
 
 async def verify(
-    entries: AsyncIterable[Entry], checkpoints: Sequence[LogSealed], public: Ed25519PublicKey
+    entries: AsyncIterable[Entry], checkpoints: Sequence[LogSealed], trusted: Trusted
 ) -> Verdict:
-    """Compare the log, from its first message on, with checkpoints in order of position.
+    """Compare the log, from its first message on, with its checkpoints.
 
     Checkpoints from a copy kept elsewhere prove the most; those found in the log itself show
     damage, but not a rewrite by somebody who also holds the key.
     """
-    due = sorted(checkpoints, key=lambda checkpoint: checkpoint.position)
-    faults = [
-        Fault(c.position, c.position, "the signature does not fit this checkpoint")
-        for c in due
-        if not signed(c, public)
-    ]
-    walk = _Walk([c for c in due if signed(c, public)], faults)
+    walk = Walk(checkpoints, trusted)
     async for entry in entries:
         walk.take(entry)
-    return walk.end(len(due))
+    return walk.end()
 
 
-class _Walk:
+class Walk:
     """One pass over the log: gaps, order, and each checkpoint as its position is reached."""
 
-    def __init__(self, due: list[LogSealed], faults: list[Fault]) -> None:
-        self._due = due
-        self._faults = faults
-        self._tree = CompactRange()
-        self._at = 0
+    def __init__(self, checkpoints: Sequence[LogSealed], trusted: Trusted) -> None:
+        claims = once(checkpoints)
+        self._due = [c for c in claims if signed(c, trusted)]
+        self._claims = len(claims)
+        self._faults = [
+            Fault(c.position, c.position, "no trusted key has signed this checkpoint")
+            for c in claims
+            if not signed(c, trusted)
+        ]
+        self.tree = CompactRange()
+        self.position = 0
+        self._next = 0
         self._good = 0
         self._messages = 0
 
-    def take(self, entry: Entry) -> None:
-        if entry.position <= self._at:
-            self._faults.append(Fault(self._at, entry.position, "out of order or twice"))
+    def take(self, entry: Entry) -> bytes:
+        """Add a message and return the digest of its content."""
+        digest = content(entry.subject, entry.body)
+        self.add(entry.position, digest)
+        return digest
+
+    def add(self, position: int, digest: bytes) -> None:
+        """Add a message by the digest of its content."""
+        if position <= self.position:
+            self._faults.append(Fault(self.position, position, "out of order or twice"))
             return
-        if entry.position > self._at + 1:
-            self._faults.append(Fault(self._at, entry.position - 1, "missing"))
-            self._reach(entry.position - 1)
-        self._tree.append(leaf(entry))
+        if position > self.position + 1:
+            self._faults.append(Fault(self.position, position - 1, "missing"))
+            self._reach(position - 1)
+        self.tree.append(leaf_at(position, digest))
         self._messages += 1
-        self._at = entry.position
-        self._reach(entry.position)
+        self.position = position
+        self._reach(position)
 
     def _reach(self, position: int) -> None:
-        while self._due and self._due[0].position <= position:
-            checkpoint = self._due.pop(0)
-            same = (self._tree.size, self._tree.root().hex())
+        while self._next < len(self._due) and self._due[self._next].position <= position:
+            checkpoint = self._due[self._next]
+            self._next += 1
+            same = (self.tree.size, self.tree.root().hex())
             if same == (checkpoint.tree_size, checkpoint.root):
                 self._good = checkpoint.position
             else:
                 what = "changed, moved, dropped or forged"
                 self._faults.append(Fault(self._good, checkpoint.position, what))
 
-    def end(self, checkpoints: int) -> Verdict:
-        for checkpoint in self._due:
+    def end(self) -> Verdict:
+        """What was found, once every message has been taken."""
+        for checkpoint in self._due[self._next :]:
             self._faults.append(Fault(self._good, checkpoint.position, "the end is missing"))
-        return Verdict(self._messages, checkpoints, self._good, tuple(self._faults))
-
-
-async def prove(entries: AsyncIterable[Entry], position: int, checkpoint: LogSealed) -> bytes:
-    """Return a file that proves one message's place under a checkpoint; needs no log to check.
-
-    Raises:
-        Invalid: the message is not there, or was written after the checkpoint.
-    """
-    leaves: list[bytes] = []
-    found: tuple[int, Entry] | None = None
-    async for entry in entries:
-        if entry.position > checkpoint.position:
-            break
-        if entry.position == position:
-            found = len(leaves), entry
-        leaves.append(leaf(entry))
-    if found is None:
-        raise Invalid("position", f"no message {position} up to {checkpoint.position}")
-    index, entry = found
-    return orjson.dumps(
-        {
-            "format": "phoenix-inclusion-proof-v1",
-            "position": entry.position,
-            "subject": entry.subject,
-            "body": base64.b64encode(entry.body).decode(),
-            "index": index,
-            "path": [step.hex() for step in inclusion_proof(leaves, index)],
-            "checkpoint": checkpoint.model_dump(mode="json"),
-        },
-        option=orjson.OPT_INDENT_2,
-    )
-
-
-def check_proof(proof: bytes, public: Ed25519PublicKey) -> Entry:
-    """Return the message that a proof file proves.
-
-    Raises:
-        Invalid: the file is damaged, not signed by this key, or proves nothing.
-    """
-    try:
-        given = orjson.loads(proof)
-        checkpoint = LogSealed.model_validate(given["checkpoint"])
-        entry = Entry(given["position"], given["subject"], base64.b64decode(given["body"]))
-        path = [bytes.fromhex(step) for step in given["path"]]
-        index = int(given["index"])
-        root = bytes.fromhex(checkpoint.root)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Invalid("proof", f"cannot be read: {error}") from error
-    if not signed(checkpoint, public):
-        raise Invalid("proof", "the checkpoint is not signed by this key")
-    if not included(leaf(entry), index, checkpoint.tree_size, path, root):
-        raise Invalid("proof", "the message is not part of the sealed log")
-    return entry
+        self._next = len(self._due)
+        return Verdict(self._messages, self._claims, self._good, tuple(self._faults))

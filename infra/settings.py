@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     spec_gate: float = Field(default=90.0, ge=0, le=100)
     max_failovers_per_hour: int = Field(default=10, ge=1, le=1000)
     approval_ttl_h: float = Field(default=72.0, gt=0, le=24 * 90)
+    seal_every: int = Field(default=1000, ge=2, le=1_000_000)  # messages a signed checkpoint
     instance_price_usd: float = Field(default=25.0, ge=0)  # a month, for the cost report
     anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
 

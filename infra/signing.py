@@ -1,7 +1,7 @@
 """Ed25519 signatures over DSSE envelopes: who vouches for what was built.
 
-Keys        ``<data dir>/keys/build.ed25519`` (PKCS 8 PEM, 0600) and ``build.pub`` (PEM). Only the
-            signing process reads the private key; it never enters a sandbox.
+Keys        ``<data dir>/keys/build.ed25519`` (PKCS 8 PEM, 0600) and ``build.pub`` (PEM); others by
+            other names. Only the signing process reads a private key; none enters a sandbox.
 Format      DSSE 1.0: the signature is over PAE(payload type, payload), so that a payload cannot be
             taken for one of another type.
 """
@@ -30,7 +30,7 @@ from domain.canonical import canonical
 from domain.errors import PhoenixError
 
 STATEMENT = "application/vnd.in-toto+json"
-PRIVATE, PUBLIC = "build.ed25519", "build.pub"
+BUILD = "build"
 
 
 class Unverified(PhoenixError):
@@ -54,14 +54,14 @@ def key_id(public: Ed25519PublicKey) -> str:
     return hashlib.sha256(public.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
 
 
-def ensure_keys(data_dir: Path | str) -> Keys:
-    """Return the build keys of this installation, made on the first call.
+def ensure_keys(data_dir: Path | str, name: str = BUILD) -> Keys:
+    """Return this installation's keys for one purpose, made on the first call.
 
     Several processes may call it at once: the first to link its file in place wins.
     """
     folder = Path(data_dir) / "keys"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / PRIVATE
+    path = folder / f"{name}.ed25519"
     if not path.exists():
         pem = Ed25519PrivateKey.generate().private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
@@ -71,19 +71,27 @@ def ensure_keys(data_dir: Path | str) -> Keys:
     if not isinstance(private, Ed25519PrivateKey):
         raise Unverified(f"{path} is not an Ed25519 key")
     public = private.public_key()
-    if not (folder / PUBLIC).exists():
+    if not (folder / f"{name}.pub").exists():
         pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        _place(folder / PUBLIC, pem, mode=0o644)
+        _place(folder / f"{name}.pub", pem, mode=0o644)
     return Keys(public, private)
 
 
-def public_key(data_dir: Path | str) -> Ed25519PublicKey:
-    """Return the key that verifies this installation's builds.
+def public_key(data_dir: Path | str, name: str = BUILD) -> Ed25519PublicKey:
+    """Return the key that verifies what this installation has signed (default: its builds).
 
     Raises:
         Unverified: there is none yet, or it is not an Ed25519 key.
     """
-    path = Path(data_dir) / "keys" / PUBLIC
+    return read_public(Path(data_dir) / "keys" / f"{name}.pub")
+
+
+def read_public(path: Path) -> Ed25519PublicKey:
+    """Return the public key in a PEM file.
+
+    Raises:
+        Unverified: it cannot be read, or is not an Ed25519 key.
+    """
     try:
         key = load_pem_public_key(path.read_bytes())
     except (OSError, ValueError) as error:

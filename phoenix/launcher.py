@@ -28,6 +28,7 @@ from domain.delivery_events import DeploymentStarted
 from domain.errors import ConflictError, PhoenixError, PoisonError, TransientError
 from domain.instance import WatchResumed
 from infra import artifacts
+from infra.audit_seal import Sealer, sealer_for
 from infra.clock import SystemClock
 from infra.nats import setup
 from infra.nats.connection import Connection, open_connection
@@ -99,6 +100,7 @@ class Launcher:
     _server: EmbeddedServer | None = None
     _forker: Forker | None = None
     _journal: Journal | None = None
+    _sealer: Sealer | None = None
     _nc: Connection | None = None
     _log: JetStreamLog | None = None
     _views: SqliteViews | None = None
@@ -204,6 +206,12 @@ class Launcher:
             self.troubles[service] = reason
             self._note(service, reason)
 
+    def _sealing(self, reason: str) -> None:
+        if reason:
+            self.trouble("log", reason)
+        else:
+            self.troubles.pop("log", None)
+
     def _check(self) -> dict[str, list[socket.socket]]:
         """Everything that can refuse a start, before anything is started."""
         self._lock()
@@ -296,6 +304,9 @@ class Launcher:
         for group in self.groups.values():
             group.record_in(self._journal)
         self._task(self._journal.run())
+        if self.options.lock == "launcher":  # once a data directory, which has the key
+            self._sealer = sealer_for(self.settings, self._log, clock, self._sealing)
+            self._task(self._sealer.run())
         await self._release_dead(CasBucket(nc, setup.LEASES))
 
     async def _release_dead(self, leases: CasBucket) -> None:
@@ -407,6 +418,8 @@ class Launcher:
                 return self.status()
             case {"command": "switchover", "service": service}:
                 return await self._switchover(service)
+            case {"command": "seal"} if self._sealer is not None:
+                return (await self._sealer.now()).model_dump(mode="json")
             case {"command": "stop"}:
                 self._stop.set()
                 return {"stopping": os.getpid()}
@@ -444,6 +457,8 @@ class Launcher:
             group.close()
         if self._journal is not None:
             await self._journal.flush(bound_s=3.0)
+        if self._sealer is not None:
+            await self._sealer.finish(bound_s=3.0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from domain.merkle import (
     EMPTY_ROOT,
     CompactRange,
-    consistency_proof,
+    Tree,
     consistent,
     included,
-    inclusion_proof,
     leaf_hash,
     root_of,
 )
@@ -54,10 +53,67 @@ def test_roots_are_the_published_ones(size: int) -> None:
     assert root_of(LEAVES[:size]).hex() == ROOTS[size - 1]
 
 
+_A = "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7"
+_B = "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e"
+_C = "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4"
+_D = "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b"
+_E = "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0"
+_F = "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a"
+
+
+@pytest.mark.parametrize(
+    ("index", "size", "path"),
+    [
+        (0, 1, []),
+        (0, 8, [_A, _B, _C]),
+        (5, 8, [_D, _E, ROOTS[3]]),
+        (2, 3, [ROOTS[1]]),
+        (1, 5, [ROOTS[0], _B, _D]),
+    ],
+)
+def test_audit_paths_are_the_published_ones(index: int, size: int, path: list[str]) -> None:
+    assert [step.hex() for step in Tree(LEAVES).inclusion(index, size)] == path
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "proof"),
+    [(1, 1, []), (1, 8, [_A, _B, _C]), (6, 8, [_F, _E, ROOTS[3]]), (2, 5, [_B, _D])],
+)
+def test_consistency_proofs_are_the_published_ones(
+    earlier: int, later: int, proof: list[str]
+) -> None:
+    assert [step.hex() for step in Tree(LEAVES).consistency(earlier, later)] == proof
+
+
+@given(sizes, st.data())
+def test_a_tree_has_the_root_and_the_proofs_of_each_of_its_beginnings(
+    size: int, data: st.DataObject
+) -> None:
+    tree, part = Tree(leaves(size)), data.draw(st.integers(1, size))
+    index, earlier = data.draw(st.integers(0, part - 1)), data.draw(st.integers(1, part))
+    assert tree.root(part) == root_of(leaves(part))
+    assert tree.inclusion(index, part) == Tree(leaves(part)).inclusion(index, part)
+    assert included(
+        leaves(size)[index], index, part, tree.inclusion(index, part), root_of(leaves(part))
+    )
+    assert tree.consistency(earlier, part) == Tree(leaves(part)).consistency(earlier, part)
+
+
+@given(sizes, sizes)
+def test_a_compact_range_goes_on_from_its_peaks(first: int, more: int) -> None:
+    whole, begun = leaves(first + more), CompactRange(leaves(first))
+    resumed = CompactRange.resume(begun.size, begun.peaks)
+    for leaf in whole[first:]:
+        resumed.append(leaf)
+    assert resumed.root() == root_of(whole)
+    with pytest.raises(ValueError, match="peaks"):
+        CompactRange.resume(first, [*begun.peaks, EMPTY_ROOT])
+
+
 @given(sizes, st.data())
 def test_every_leaf_is_proven_at_its_place_and_nowhere_else(size: int, data: st.DataObject) -> None:
     tree, index = leaves(size), data.draw(st.integers(0, size - 1))
-    proof, root = inclusion_proof(tree, index), root_of(tree)
+    proof, root = Tree(tree).inclusion(index, size), root_of(tree)
     assert included(tree[index], index, size, proof, root)
     assert not included(leaf_hash(b"forged"), index, size, proof, root)
     for other in {data.draw(st.integers(0, size - 1)), size} - {index}:
@@ -72,13 +128,14 @@ def test_a_longer_log_is_proven_to_begin_with_the_shorter_one(
     size: int, data: st.DataObject
 ) -> None:
     tree, earlier = leaves(size), data.draw(st.integers(1, size))
-    proof = consistency_proof(tree, earlier)
+    proof = Tree(tree).consistency(earlier, size)
     old, new = root_of(tree[:earlier]), root_of(tree)
     assert consistent(earlier, size, proof, old, new)
     changed = [*tree]
     changed[data.draw(st.integers(0, earlier - 1))] = leaf_hash(b"forged")
     forged = root_of(changed)
-    assert not consistent(earlier, size, consistency_proof(changed, earlier), old, forged)
+    of_forged = Tree(changed).consistency(earlier, size)
+    assert not consistent(earlier, size, of_forged, old, forged)
     assert not consistent(earlier, size, proof, old, forged)
     assert not consistent(earlier, size, [*proof, EMPTY_ROOT], old, new)
 
@@ -86,5 +143,5 @@ def test_a_longer_log_is_proven_to_begin_with_the_shorter_one(
 @pytest.mark.parametrize(("index", "size"), [(-1, 4), (4, 4), (0, 0)])
 def test_there_is_no_proof_for_a_leaf_that_is_not_there(index: int, size: int) -> None:
     with pytest.raises(IndexError):
-        inclusion_proof(leaves(size), index)
+        Tree(leaves(size)).inclusion(index, size)
     assert not included(leaf_hash(b""), index, size, [], EMPTY_ROOT)
