@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from sys import intern
+from typing import Any, Protocol
 from uuid import UUID, uuid5
 
 from pydantic import ValidationError
@@ -49,12 +50,27 @@ class OpenIntent:
         )
 
 
+class Open(Protocol):
+    """Very many open intents (``domain.open_intents``)."""
+
+    def __len__(self) -> int: ...
+
+    def twin(self, service_name: str, purpose: str) -> OpenIntent | None:
+        """An open intent that asks for the same."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """The queue as it stands: open intents by service name, known ids with their submission."""
+    """The queue as it stands: the open intents, and how many there may be."""
 
-    open: tuple[OpenIntent, ...]
+    open: tuple[OpenIntent, ...] | Open
     capacity: int
+
+    def twin(self, service_name: str, purpose: str) -> OpenIntent | None:
+        """An open intent that asks for the same: same name, or name and purpose too alike."""
+        if isinstance(self.open, tuple):
+            return find_duplicate(service_name, purpose, self.open)
+        return self.open.twin(service_name, purpose)
 
 
 def judge(
@@ -99,7 +115,7 @@ def _place(
             return refusal.of("repeated", "this intent is known", existing=known.intent_id)
         reason = "the intent_id belongs to an intent with other content"
         return refusal.of("id_in_use", reason, field="intent_id", existing=known.intent_id)
-    if twin := find_duplicate(intent.service_name, intent.purpose, queue.open):
+    if twin := queue.twin(intent.service_name, intent.purpose):
         reason = (
             f"an open intent for {twin.service_name!r} wants the same"
             if twin.service_name != intent.service_name
@@ -163,7 +179,8 @@ def find_duplicate(
 def trigrams(service_name: str, purpose: str) -> frozenset[str]:
     """The letter triples of name and purpose, without case, punctuation and word order."""
     words = "".join(c if c.isalnum() else " " for c in f"{service_name} {purpose}".lower()).split()
-    return frozenset(f" {word} "[i : i + 3] for word in words for i in range(len(word)))
+    # Interned: many sets share their few thousand triples.
+    return frozenset(intern(f" {word} "[i : i + 3]) for word in words for i in range(len(word)))
 
 
 def similarity(a: frozenset[str], b: frozenset[str]) -> float:

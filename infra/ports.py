@@ -5,6 +5,7 @@ Adapters: ``infra.nats``, ``infra.views``.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -174,6 +175,14 @@ class Views(Reading, Protocol):
 
     def all(self, table: Table[Row], **where: object) -> list[Row]:
         """Every row that has these column values, by key order; for small tables."""
+
+    def after(self, table: Table[Row], key: str, *, limit: int) -> list[Row]:
+        """The next rows after a key, by key order; empty at the end."""
+
+    def watching(
+        self, table: Table[Row], watcher: Callable[[str, Row | None], None]
+    ) -> AbstractContextManager[None]:
+        """Within the block, tell ``watcher`` of every changed row (None: it is gone)."""
 
     def page(
         self,

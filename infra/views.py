@@ -12,8 +12,9 @@ import binascii
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,9 +31,13 @@ Row = TypeVar("Row", bound=BaseModel)
 Scalar = str | int | float | bool | None
 
 LIMIT_MAX = 500
+HOT_ROWS_MAX = 4000  # of all tables together: a row is usually folded again soon, or never
 _HORIZON_EVERY_S = 0.02  # how soon a waiting reader asks the log how far the silence reaches
 
 _log = structlog.get_logger(__name__)
+
+_Key = tuple[str, str]  # name of the table, key of the row
+Watcher = Callable[[str, Any], None]
 
 
 class SqliteViews:
@@ -54,6 +59,8 @@ class SqliteViews:
         self._pending = 0
         self._subscription: Subscription | None = None
         self._changed = asyncio.Event()
+        self._hot: OrderedDict[_Key, BaseModel] = OrderedDict()  # as they stand in the file
+        self._watchers: list[tuple[str, Watcher]] = []
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -89,15 +96,16 @@ class SqliteViews:
 
     def apply(self, batch: Batch) -> None:
         """Fold one batch and move the checkpoint, in one transaction."""
-        rows: dict[tuple[str, str], BaseModel | None] = {}
+        before: dict[_Key, BaseModel | None] = {}
+        rows: dict[_Key, BaseModel | None] = {}
         for recorded in batch.events:
             if recorded.position > self._applied:
-                self._fold(recorded, rows)
+                self._fold(recorded, before, rows)
         position = max(batch.position, self._applied)
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            for (name, key), row in rows.items():
-                self._store(self._tables[name], key, row)
+            for at, row in rows.items():
+                self._store(at, before[at], row)
             self._db.execute("UPDATE checkpoint SET position = ?", (position,))
             self._db.execute("COMMIT")
         except BaseException:
@@ -105,13 +113,43 @@ class SqliteViews:
             raise
         self._applied = position
         self._pending = batch.pending
+        self._keep_hot(rows)
+        for name, watcher in self._watchers:
+            for (table, key), row in rows.items():
+                if table == name:
+                    watcher(key, row)
         self.wake()
 
+    @contextmanager
+    def watching(
+        self, table: Table[Row], watcher: Callable[[str, Row | None], None]
+    ) -> Iterator[None]:
+        """Within the block, tell ``watcher`` of every changed row (None: it is gone).
+
+        It is called after the change is stored, in no particular order within a batch.
+        """
+        entry = (table.name, watcher)
+        self._watchers.append(entry)
+        try:
+            yield
+        finally:
+            self._watchers.remove(entry)
+
     def get(self, table: Table[Row], key: str) -> Row | None:
+        hot = self._hot.get((table.name, key))
+        if hot is not None:
+            return hot  # type: ignore[return-value]  # the table's name gives its type
         found = self._db.execute(
             f"SELECT body FROM {_quoted(table.name)} WHERE key = ?", (key,)
         ).fetchone()
         return None if found is None else table.row.model_validate_json(found[0])
+
+    def after(self, table: Table[Row], key: str, *, limit: int) -> list[Row]:
+        found = self._db.execute(
+            f"SELECT body FROM {_quoted(table.name)} WHERE key > ? ORDER BY key LIMIT ?",
+            (key, limit),
+        )
+        return [table.row.model_validate_json(body) for (body,) in found]
 
     def all(self, table: Table[Row], **where: object) -> list[Row]:
         condition, values = _where(table, where)
@@ -216,25 +254,52 @@ class SqliteViews:
         self._changed = asyncio.Event()
 
     def _fold(
-        self, recorded: Recorded[Event], rows: dict[tuple[str, str], BaseModel | None]
+        self,
+        recorded: Recorded[Event],
+        before: dict[_Key, BaseModel | None],
+        rows: dict[_Key, BaseModel | None],
     ) -> None:
-        for table in self._tables.values():
+        for name, table in self._tables.items():
             for key in table.keys(recorded):
-                at = (table.name, key)
-                before = rows[at] if at in rows else self.get(table, key)
-                rows[at] = table.fold(before, recorded, key)
+                at = (name, key)
+                if at not in rows:
+                    before[at] = rows[at] = None if table.once else self.get(table, key)
+                rows[at] = table.fold(rows[at], recorded, key)
 
-    def _store(self, table: Table[Any], key: str, row: BaseModel | None) -> None:
+    def _store(self, at: _Key, before: BaseModel | None, row: BaseModel | None) -> None:
+        if row is before:
+            return
+        table, key = self._tables[at[0]], at[1]
         name = _quoted(table.name)
         if row is None:
             self._db.execute(f"DELETE FROM {name} WHERE key = ?", (key,))
-            return
-        columns = [getattr(row, column) for column in table.columns]
-        marks = ", ".join("?" for _ in range(2 + len(columns)))
-        self._db.execute(
-            f"INSERT OR REPLACE INTO {name} VALUES ({marks})",
-            [key, row.model_dump_json(), *columns],
-        )
+        elif before is None:
+            marks = ", ".join("?" for _ in range(2 + len(table.columns)))
+            columns = [getattr(row, column) for column in table.columns]
+            self._db.execute(
+                f"INSERT OR REPLACE INTO {name} VALUES ({marks})",
+                [key, row.model_dump_json(), *columns],
+            )
+        else:
+            # Only what changed: every column named here costs the update of an index.
+            changed = [c for c in table.columns if getattr(row, c) != getattr(before, c)]
+            columns = [getattr(row, column) for column in changed]
+            names = "".join(f", {_quoted(column)} = ?" for column in changed)
+            self._db.execute(
+                f"UPDATE {name} SET body = ?{names} WHERE key = ?",
+                [row.model_dump_json(), *columns, key],
+            )
+
+    def _keep_hot(self, rows: Mapping[_Key, BaseModel | None]) -> None:
+        hot = self._hot
+        for at, row in rows.items():
+            if row is None:
+                hot.pop(at, None)
+            elif not self._tables[at[0]].once:
+                hot[at] = row
+                hot.move_to_end(at)
+        while len(hot) > HOT_ROWS_MAX:
+            hot.popitem(last=False)
 
     def _open(self) -> sqlite3.Connection:
         try:

@@ -17,6 +17,7 @@ from domain.errors import ConflictError, LeaseLost, StaleEpoch, TransientError
 from infra.ports import Term, Views
 
 Item = TypeVar("Item")
+_FRESH_S = 0.1  # how soon a change of order counts while a list still has work
 _log = structlog.get_logger(__name__)
 
 
@@ -60,9 +61,9 @@ def outcome_of(error: Exception, *, attempt: int, policy: RetryPolicy) -> Again 
 class Worker(Generic[Item]):
     """Takes open items until the term ends.
 
-    ``find`` lists open work, most urgent first; ``key`` names an item; ``step`` does it: the event
-    that it appends takes the item off the list. ``park`` records for people that an item is set
-    aside; a parked item is not taken again in this term.
+    ``find`` lists open work (or the first few hundred), most urgent first; ``key`` names an item;
+    ``step`` does it: the event that it appends takes the item off the list. ``park`` records for
+    people that an item is set aside; a parked item is not taken again in this term.
     """
 
     def __init__(
@@ -90,6 +91,10 @@ class Worker(Generic[Item]):
         self._not_before: dict[str, float] = {}
         self._attempts: dict[str, int] = {}
         self._parked: set[str] = set()
+        self._list: Sequence[Item] = ()
+        self._listed_at = float("-inf")
+        self._listed_position = -1
+        self._finished: set[str] = set()  # on the list, but done since it was read
 
     @property
     def busy(self) -> int:
@@ -121,14 +126,36 @@ class Worker(Generic[Item]):
             await self._views.changed(timeout_s=self._next_look_s())
 
     def _takeable(self) -> Sequence[Item]:
+        """What to take now. The list is read again only when it can say something new.
+
+        This is asked after every single item; reading hundreds of rows each time would cost more
+        than the work itself.
+        """
         free = self._capacity - len(self._busy)
         if free <= 0:
             return ()
         now = time.monotonic()
+        chosen = self._choose(free, now) if now - self._listed_at < _FRESH_S else []
+        if len(chosen) < free and self._read_list(now):
+            chosen = self._choose(free, now)
+        return chosen
+
+    def _read_list(self, now: float) -> bool:
+        position = self._views.position
+        if position == self._listed_position and now - self._listed_at < _FRESH_S:
+            return False
+        self._list = tuple(self._find())
+        self._listed_at, self._listed_position = now, position
+        self._finished.clear()
+        return True
+
+    def _choose(self, free: int, now: float) -> list[Item]:
         chosen: list[Item] = []
-        for item in self._find():
+        for item in self._list:
             key = self._key(item)
-            if key in self._busy or key in self._parked or self._not_before.get(key, 0.0) > now:
+            if key in self._busy or key in self._parked or key in self._finished:
+                continue
+            if self._not_before.get(key, 0.0) > now:
                 continue
             if self._views.position < self._done_at.get(key, 0):
                 continue  # its last event is written but not yet in this view
@@ -160,6 +187,7 @@ class Worker(Generic[Item]):
     def _settled(self, key: str, position: int | None) -> None:
         self._attempts.pop(key, None)
         self._not_before.pop(key, None)
+        self._finished.add(key)
         if position is not None:
             self._done_at[key] = position
         if len(self._done_at) > 10_000:

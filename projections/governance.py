@@ -545,6 +545,7 @@ AUDIT: Table[AuditRow] = Table(
     row=AuditRow,
     keys=_audit_keys,
     fold=_fold_audit,
+    once=True,
     columns=("position", "type", "intent_id"),
 )
 

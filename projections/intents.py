@@ -506,6 +506,7 @@ REFUSALS = Table(
     row=Refusal,
     keys=_refusal_keys,
     fold=_fold_refusal,
+    once=True,
     columns=("intent_id", "code", "position"),
 )
 INTENTS = Table(
@@ -534,5 +535,6 @@ TIMELINE = Table(
     row=TimelineRow,
     keys=_timeline_keys,
     fold=_fold_timeline,
+    once=True,
     columns=("intent_id", "position"),
 )

@@ -4,6 +4,7 @@ Stored      ``user.<hex of the name>``: JSON {name, roles, digest, revoked}; ``d
             token's SHA-256, the token itself is shown once and kept nowhere.
 """
 
+import asyncio
 import hashlib
 import hmac
 import os
@@ -46,6 +47,7 @@ class KvUsers:
         self._users: dict[str, User] = {}
         self._revisions: dict[str, int] = {}
         self._read_at: float | None = None
+        self._reading = asyncio.Lock()
 
     async def person(self, token: str) -> Person | None:
         """The person a bearer token belongs to, or None."""
@@ -125,6 +127,10 @@ class KvUsers:
         return path
 
     async def _current(self) -> dict[str, User]:
+        async with self._reading:  # one reads for all who ask at this moment
+            return await self._read()
+
+    async def _read(self) -> dict[str, User]:
         now = self._clock.monotonic()
         if self._read_at is not None and now - self._read_at < CACHE_S:
             return self._users

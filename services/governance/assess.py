@@ -25,7 +25,7 @@ class Evaluator(Protocol):
 class RubricEvaluator:
     """The published rubric alone: deterministic, well under a millisecond."""
 
-    concurrency = 64
+    concurrency = 256  # one atomic batch of the log takes about as many decisions
 
     def __init__(self, blueprint: Blueprint) -> None:
         self._blueprint = blueprint

@@ -1,5 +1,6 @@
 """Who may approve, asked of the user list at most once a second."""
 
+import asyncio
 import time
 
 from domain.governance import APPROVER_ROLES
@@ -13,14 +14,16 @@ class People:
         self._auth = auth
         self._names: tuple[str, ...] = ()
         self._asked_at = float("-inf")
+        self._asking = asyncio.Lock()
 
     async def approvers(self) -> tuple[str, ...]:
         """The names of everybody who may approve, sorted, each once."""
-        now = time.monotonic()
-        if now - self._asked_at >= _FRESH_S:
-            names: set[str] = set()
-            for role in sorted(APPROVER_ROLES):
-                names.update(await self._auth.people(role))
-            self._names = tuple(sorted(names))
-            self._asked_at = now
-        return self._names
+        async with self._asking:  # one asks, the decisions of the same moment wait for it
+            now = time.monotonic()
+            if now - self._asked_at >= _FRESH_S:
+                names: set[str] = set()
+                for role in sorted(APPROVER_ROLES):
+                    names.update(await self._auth.people(role))
+                self._names = tuple(sorted(names))
+                self._asked_at = now
+            return self._names

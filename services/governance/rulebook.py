@@ -26,8 +26,15 @@ class Rulebook:
         self._first_mode = first_mode
         self._key: tuple[tuple[str, int], ...] | None = None
         self._conditions = CelConditions(shipped())
+        self._rules: tuple[int, Rules] | None = None  # as of a position of the views
 
     def current(self) -> Rules:
+        position = self._ctx.views.position
+        if self._rules is None or self._rules[0] != position:
+            self._rules = (position, self._read())
+        return self._rules[1]
+
+    def _read(self) -> Rules:
         row = self._ctx.views.get(MODE, MODE_KEY)
         mode = row.mode if row else self._first_mode
         return Rules(mode, row is not None and row.user_present, self.conditions())

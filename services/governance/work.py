@@ -4,7 +4,6 @@ Delivery    every step is fenced and has a deterministic command id: done twice,
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -17,7 +16,7 @@ from domain.governance_events import ModeChanged, PolicyAdopted
 from domain.policy import Bundle
 from infra.cel import shipped
 from infra.commands import execute
-from infra.ports import Context, Meta, Term, Views
+from infra.ports import Context, Meta, Term
 from infra.work import Worker
 from projections.governance import APPROVALS, UNDECIDED, ApprovalRow, Undecided
 from services.governance.config import Config
@@ -25,7 +24,6 @@ from services.governance.step import Step
 
 _EXPIRY_LOOK_S = 1.0
 _EXPIRY_BATCH = 100
-_FRESH_S = 0.1
 _log = structlog.get_logger(__name__)
 
 
@@ -70,19 +68,12 @@ async def _unless_there(ctx: Context, events: Sequence[Event], term: Term) -> in
 
 def deciding(ctx: Context, step: Step, *, concurrency: int) -> "Worker[Undecided]":
     """The worker that takes undecided intents, most urgent first."""
-
-    find = _Finder(ctx.views, limit=min(4 * concurrency, 500))
-
-    async def decide(item: Undecided, term: Term) -> int:
-        position = await step(item, term)
-        find.finished.add(_key(item))
-        return position
-
+    limit = min(8 * concurrency, 500)
     return Worker(
         views=ctx.views,
-        find=find,
+        find=lambda: ctx.views.page(UNDECIDED, order="rank", limit=limit).rows,
         key=_key,
-        step=decide,
+        step=step,
         park=step.undecidable,
         capacity=concurrency,
     )
@@ -90,33 +81,6 @@ def deciding(ctx: Context, step: Step, *, concurrency: int) -> "Worker[Undecided
 
 def _key(item: Undecided) -> str:
     return f"{item.intent.intent_id}/{item.attempt}"
-
-
-class _Finder:
-    """The most urgent undecided intents, read again at most every 100 ms or when none is left.
-
-    The worker asks after every single decision; reading hundreds of rows each time would cost more
-    than the decisions. ``finished`` is left out until the view has caught up.
-    """
-
-    def __init__(self, views: Views, *, limit: int) -> None:
-        self._views = views
-        self._limit = limit
-        self._rows: Sequence[Undecided] = ()
-        self._read_at = float("-inf")
-        self.finished: set[str] = set()
-
-    def __call__(self) -> Sequence[Undecided]:
-        still_open = self._open()
-        if still_open and time.monotonic() - self._read_at < _FRESH_S:
-            return still_open
-        self._rows = self._views.page(UNDECIDED, order="rank", limit=self._limit).rows
-        self._read_at = time.monotonic()
-        self.finished &= {_key(row) for row in self._rows}
-        return self._open()
-
-    def _open(self) -> Sequence[Undecided]:
-        return [row for row in self._rows if _key(row) not in self.finished]
 
 
 async def expiring(ctx: Context, term: Term) -> None:

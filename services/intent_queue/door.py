@@ -11,10 +11,12 @@ import structlog
 from domain.errors import LogRefused, TransientError
 from domain.intake import OpenIntent, Queue, claimed_id, derived_id, judge
 from domain.intent import Intent, IntentQueued, IntentRefused
+from domain.open_intents import OpenIntents
 from infra.ports import Context, Meta, Term, Write
-from projections.intents import INTENTS, OPEN_RAW, OpenRaw
+from projections.intents import INTENTS, OPEN_RAW, IntentRow, OpenRaw
 
-_BATCH = 200
+_BATCH = 500
+_TURN = 50
 _IDLE_S = 1.0
 _RETRY_S = 0.2
 _log = structlog.get_logger(__name__)
@@ -26,61 +28,88 @@ class Door:
     def __init__(self, ctx: Context, *, capacity: int) -> None:
         self._ctx = ctx
         self._capacity = capacity
+        self._open = OpenIntents()
         self._answered: dict[int, int] = {}  # raw position -> position of the answer
-        self._young: dict[str, tuple[int, Intent]] = {}  # queued, perhaps not yet in the view
+        self._young: dict[str, Intent] = {}  # queued here, not yet in the view
+        self._read_to = ""  # key of the last raw message that was taken from the view
 
     async def run(self, term: Term) -> None:
         """Answer until cancelled."""
+        with self._ctx.views.watching(INTENTS, self._seen):
+            await self._read_open_intents()
+            while True:
+                waiting = self._next()
+                if not waiting:
+                    await self._ctx.views.changed(timeout_s=_IDLE_S)
+                    continue
+                try:
+                    await self._answer(waiting, term)
+                except TransientError as error:
+                    _log.warning("answers_delayed", waiting=len(waiting), error=str(error))
+                    self._read_to = ""
+                    await asyncio.sleep(_RETRY_S)
+
+    def _seen(self, intent_id: str, row: IntentRow | None) -> None:
+        """The view has a change of an intent: whoever ended it, and whoever opened it again."""
+        self._young.pop(intent_id, None)
+        if row is None or not row.open:
+            self._open.remove(intent_id)
+        elif intent_id not in self._open:
+            self._open.add(OpenIntent.of(row.intent))
+
+    async def _read_open_intents(self) -> None:
+        """Once a term; changes meanwhile arrive through ``_seen``."""
+        cursor = ""
+        while True:
+            page = self._ctx.views.page(INTENTS, where={"open": True}, limit=500, cursor=cursor)
+            for row in page.rows:
+                self._seen(row.intent_id, row)
+            cursor = page.cursor
+            if not cursor:
+                return
+            await asyncio.sleep(0)  # the lease is renewed in between
+
+    def _next(self) -> list[OpenRaw]:
+        """Raw messages without an answer, oldest first; empty when there is none."""
         while True:
             self._forget_what_the_view_knows()
-            waiting = [
-                raw
-                for raw in self._ctx.views.page(OPEN_RAW, limit=_BATCH).rows
-                if raw.position not in self._answered
-            ]
-            if not waiting:
-                await self._ctx.views.changed(timeout_s=_IDLE_S)
-                continue
-            try:
-                await self._answer(waiting, term)
-            except TransientError as error:
-                _log.warning("answers_delayed", waiting=len(waiting), error=str(error))
-                await asyncio.sleep(_RETRY_S)
+            rows = self._ctx.views.after(OPEN_RAW, self._read_to, limit=_BATCH)
+            if not rows:
+                return []
+            self._read_to = f"{rows[-1].position:015d}"
+            if waiting := [raw for raw in rows if raw.position not in self._answered]:
+                return waiting
 
     async def _answer(self, waiting: list[OpenRaw], term: Term) -> None:
-        open_intents = {
-            row.intent_id: OpenIntent.of(row.intent)
-            for row in self._ctx.views.all(INTENTS, open=True)
-        }
-        for _, intent in self._young.values():
-            open_intents[intent.intent_id] = OpenIntent.of(intent)
         appends = []
         for raw in waiting:
-            answer = self._judge(raw, open_intents)
-            if isinstance(answer, IntentQueued):
-                open_intents[answer.intent_id] = OpenIntent.of(answer.intent)
-                self._young[answer.intent_id] = (2**62, answer.intent)
-            appends.append(self._append(raw, answer, term))
+            answer = self._judge(raw)
+            appends.append(asyncio.create_task(self._append(raw, answer, term)))
+            if len(appends) % _TURN == 0:
+                await asyncio.sleep(0)  # what is judged is sent, and the lease renewed
         results = await asyncio.gather(*appends, return_exceptions=True)
         for error in results:
             if isinstance(error, BaseException):
-                self._young = {k: v for k, v in self._young.items() if v[0] != 2**62}
                 raise error
 
-    def _judge(
-        self, raw: OpenRaw, open_intents: dict[str, OpenIntent]
-    ) -> IntentQueued | IntentRefused:
+    def _judge(self, raw: OpenRaw) -> IntentQueued | IntentRefused:
         event = raw.event()
         intent_id = claimed_id(event.body) or str(derived_id(raw.position))
-        row = self._ctx.views.get(INTENTS, intent_id)
-        young = self._young.get(intent_id)
-        return judge(
+        answer = judge(
             event,
             position=raw.position,
-            queue=Queue(open=tuple(open_intents.values()), capacity=self._capacity),
-            known=row.intent if row else young[1] if young else None,
+            queue=Queue(open=self._open, capacity=self._capacity),
+            known=self._known(intent_id),
             at=self._ctx.clock.now(),
         )
+        if isinstance(answer, IntentQueued):
+            self._open.add(OpenIntent.of(answer.intent))
+            self._young[intent_id] = answer.intent
+        return answer
+
+    def _known(self, intent_id: str) -> Intent | None:
+        row = self._ctx.views.get(INTENTS, intent_id)
+        return row.intent if row else self._young.get(intent_id)
 
     async def _append(self, raw: OpenRaw, answer: IntentQueued | IntentRefused, term: Term) -> None:
         meta = Meta(
@@ -95,16 +124,22 @@ class Door:
         except LogRefused as error:
             # The answer itself will not fit (it can repeat most of the message): refuse it shortly.
             _log.warning("answer_refused_by_log", raw_position=raw.position, error=str(error))
+            self._not_queued(answer)
             short = _too_large(raw, answer)
             (position,) = await self._ctx.log.append([Write(short)], meta=meta, fence=term.fence)
+        except BaseException:
+            self._not_queued(answer)  # or perhaps it is: then the view will say so
+            raise
         self._answered[raw.position] = position
-        if isinstance(answer, IntentQueued):
-            self._young[answer.intent_id] = (position, answer.intent)
+
+    def _not_queued(self, answer: IntentQueued | IntentRefused) -> None:
+        if isinstance(answer, IntentQueued) and answer.intent_id in self._young:
+            del self._young[answer.intent_id]
+            self._open.remove(answer.intent_id)
 
     def _forget_what_the_view_knows(self) -> None:
         reached = self._ctx.views.position
         self._answered = {raw: at for raw, at in self._answered.items() if at > reached}
-        self._young = {key: young for key, young in self._young.items() if young[0] > reached}
 
 
 def _actor(answer: IntentQueued | IntentRefused) -> str:

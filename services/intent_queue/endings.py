@@ -1,42 +1,43 @@
 """Record how an intent ends, once the rest of the line says so: the leader's second loop."""
 
-from domain.intent import Fail, Finish, IntentEvent, State, decide, evolve
-from infra.commands import execute
-from infra.ports import Context, Meta, Term
+from datetime import datetime
+
+from domain.intent import IntentCompleted, IntentFailed
+from infra.ports import Context, Meta, Term, Write
 from infra.work import Worker
 from projections.intents import INTENTS, Ending, IntentRow
 
-_CAPACITY = 32
+_CAPACITY = 128
+_LISTED = 500
 
 
 def endings(ctx: Context) -> Worker[IntentRow]:
     """Return the worker that closes intents whose ending is due."""
 
     async def step(row: IntentRow, term: Term) -> int:
+        """Under the row's version, which here says more than a fence (one write has room for one
+        condition): nobody has cancelled, ended or opened this intent anew since the row was read.
+        """
         assert row.ending is not None
-        done = await execute(
-            ctx.log,
-            f"events.intent.{row.intent_id}",
-            initial=State(),
-            evolve=evolve,
-            decide=lambda state: _decide(ctx, row, row.ending, state),
-            meta=Meta(
-                command_id=f"{row.intent_id}/{row.attempt}/end",
-                actor=ctx.service,
-                correlation_id=row.intent_id,
-                causation_id=str(row.position),
-                source=ctx.service,
-            ),
-            fence=term.fence,
+        meta = Meta(
+            command_id=f"{row.intent_id}/{row.attempt}/end",
+            actor=ctx.service,
+            correlation_id=row.intent_id,
+            causation_id=str(row.position),
+            source=ctx.service,
         )
-        return done.position
+        write = Write(_end(row, row.ending, ctx.clock.now()), row.stream_position)
+        (position,) = await ctx.log.append([write], meta=meta)
+        return position
 
     async def park(row: IntentRow, term: Term, reason: str) -> None:
         ctx.problem = f"intent {row.intent_id} cannot be closed: {reason}"
 
     return Worker(
         views=ctx.views,
-        find=lambda: ctx.views.all(INTENTS, due=True),
+        find=lambda: (
+            ctx.views.page(INTENTS, where={"due": True}, order="position", limit=_LISTED).rows
+        ),
         key=lambda row: f"{row.intent_id}/{row.attempt}",
         step=step,
         park=park,
@@ -44,30 +45,20 @@ def endings(ctx: Context) -> Worker[IntentRow]:
     )
 
 
-def _decide(
-    ctx: Context, row: IntentRow, ending: Ending | None, state: State
-) -> tuple[IntentEvent, ...]:
-    if ending is None or (state.queued and state.queued.attempt != row.attempt):
-        return ()  # retried meanwhile
-    at = ctx.clock.now()
+def _end(row: IntentRow, ending: Ending, at: datetime) -> IntentCompleted | IntentFailed:
+    """The last event of an intent. Nothing is left to decide: a row that is due has not ended."""
     if ending.status == "completed":
-        return decide(
-            Finish(
-                intent_id=row.intent_id,
-                outcome=ending.reason,
-                version=ending.version,
-                url=ending.url,
-                at=at,
-            ),
-            state,
-        )
-    return decide(
-        Fail(
+        return IntentCompleted(
             intent_id=row.intent_id,
-            status=ending.status,
-            phase=ending.phase,
-            reason=ending.reason,
             at=at,
-        ),
-        state,
+            outcome=ending.reason,
+            version=ending.version,
+            url=ending.url,
+        )
+    return IntentFailed(
+        intent_id=row.intent_id,
+        at=at,
+        status=ending.status,
+        phase=ending.phase,
+        reason=ending.reason,
     )

@@ -49,6 +49,7 @@ class System:
     data_dir: Path
     shift: int
     env: dict[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()  # of ``phoenix up``
     process: "subprocess.Popen[str] | None" = None
     lines: list[str] = field(default_factory=list)
 
@@ -67,7 +68,7 @@ class System:
         """Start it; return the seconds until every instance was healthy, as it says itself."""
         log = (self.data_dir.parent / "up.log").open("a")
         self.process = subprocess.Popen(
-            [command("phoenix"), "up", "--no-tty"],
+            [command("phoenix"), "up", "--no-tty", *self.arguments],
             env=self.environment,
             cwd=self.data_dir.parent,
             stdout=log,

@@ -212,3 +212,37 @@ async def test_a_replay_equals_the_live_views_and_finds_a_changed_row(tmp_path: 
     live.apply(batch(at(end + 1, cancelled("b"))))
     found = compare(digests(fresh.dump()), digests(live.dump()))
     assert found == [Difference("counts", "b", "different")]
+
+
+def test_a_watcher_hears_of_every_changed_row_and_of_those_that_go(tmp_path: Path) -> None:
+    views = SqliteViews(tmp_path, [COUNTS])
+    heard: list[tuple[str, Count | None]] = []
+    with views.watching(COUNTS, lambda key, row: heard.append((key, row))):
+        views.apply(batch(at(1, cancelled("a")), at(2, cancelled("a"))))
+        views.apply(batch(at(3, cancelled("a", "forget"))))
+    views.apply(batch(at(4, cancelled("b"))))
+    assert heard == [("a", Count(name="a", times=2)), ("a", None)]
+
+
+def test_rows_after_a_key_come_in_order_and_end(tmp_path: Path) -> None:
+    views = SqliteViews(tmp_path, [COUNTS])
+    views.apply(batch(*(at(n, cancelled(name)) for n, name in enumerate("dbca", 1))))
+    assert [row.name for row in views.after(COUNTS, "", limit=3)] == ["a", "b", "c"]
+    assert [row.name for row in views.after(COUNTS, "c", limit=3)] == ["d"]
+    assert views.after(COUNTS, "d", limit=3) == []
+
+
+def test_what_is_kept_hot_is_what_the_file_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.views.HOT_ROWS_MAX", 2)
+    views = SqliteViews(tmp_path, [COUNTS])
+    for n in range(1, 60):
+        views.apply(batch(at(n, cancelled("abcde"[n * n % 5], "forget" if n % 7 == 0 else ""))))
+    kept = {name: views.get(COUNTS, name) for name in "abcde"}
+    again = SqliteViews(tmp_path, [COUNTS])
+    assert kept == {name: again.get(COUNTS, name) for name in "abcde"}
+    rows = again.all(COUNTS)
+    assert rows
+    for row in rows:  # the columns that queries use changed with the rows
+        assert views.count(COUNTS, times=row.times) == sum(r.times == row.times for r in rows)
