@@ -23,7 +23,10 @@ BATCH_MESSAGES_MAX = 1000
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 WINDOW = 1024  # messages without an answer
 PROBE_EVERY = 20  # batches
-PROBE = 8  # messages
+PROBE_MIN = 8  # messages
+PROBE_MAX = 128
+BATCHES_OUT_MAX = 2  # one is made and answered here while the server writes the other
+APPEND_S = 0.000_02  # what a message costs on our side, from the caller to the socket and back
 SPLIT_BELOW = 8  # a refused batch this small is tried one by one
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
@@ -59,10 +62,6 @@ class _Group:
     answer: "asyncio.Future[Ack]"
 
     @property
-    def size(self) -> int:
-        return sum(len(message.payload) for message in self.messages)
-
-    @property
     def guards(self) -> set[str]:
         """The subjects that its conditions name."""
         return {
@@ -74,6 +73,42 @@ class _Group:
     @property
     def ids(self) -> list[str]:
         return [m.headers[MESSAGE_ID] for m in self.messages if MESSAGE_ID in m.headers]
+
+
+class _Pack:
+    """Groups that one batch can hold.
+
+    The server refuses a batch in which a condition names a subject that an earlier message of
+    the same batch writes, or in which a message id comes twice: such groups wait.
+    """
+
+    def __init__(self, limit: int, busy: set[str] | None) -> None:
+        self.groups: list[_Group] = []
+        self._room = limit
+        self._bytes = BATCH_BYTES_MAX
+        self._busy = busy  # guards that other writes on their way hold; None: no matter
+        self._written: set[str] = set()
+        self._ids: set[str] = set()
+
+    def full(self, group: _Group) -> bool:
+        """Whether the group is one too many; a first one always fits."""
+        self._room -= len(group.messages)
+        for message in group.messages:
+            self._bytes -= len(message.payload)
+        return bool(self.groups) and (self._room < 0 or self._bytes < 0)
+
+    def take(self, group: _Group) -> bool:
+        """Add the group unless it must not travel with what is there."""
+        guards, ids = group.guards, group.ids
+        if not (guards.isdisjoint(self._written) and self._ids.isdisjoint(ids)):
+            return False
+        if self._busy is not None and not guards.isdisjoint(self._busy):
+            return False
+        self.groups.append(group)
+        self._ids.update(ids)
+        for message in group.messages:
+            self._written.add(message.subject)
+        return True
 
 
 @dataclass(slots=True)
@@ -108,6 +143,15 @@ class Costs:
 
     def batch_pays(self, messages: int) -> bool:
         return messages * (self.single_s - self.MESSAGE_S) > self.batch_s
+
+    def two_pay(self, messages: int) -> bool:
+        """Whether two halves are quicker than the whole: the server works while we do."""
+        return messages * APPEND_S > self.batch_s
+
+    @property
+    def probe(self) -> int:
+        """How many single messages tell something: about as long as a batch would take."""
+        return max(PROBE_MIN, min(PROBE_MAX, int(self.batch_s / self.single_s)))
 
     def saw_singles(self, count: int, took_s: float) -> None:
         self._single_time_s = self._single_time_s * self.FADE + min(took_s, 0.1)
@@ -159,6 +203,7 @@ class StreamWriter:
         self._gathering = False
         self._packs = 0
         self._probing = False
+        self._probe_answers = 0
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -214,10 +259,11 @@ class StreamWriter:
 
     def _pump(self) -> None:
         """Send what may go now; every answer calls this again."""
-        while not self._closed and self._waiting and not self._hold():
+        while self._waiting and not self._closed and not self._hold():
             if self._pack and self.costs.batch_pays(len(self._waiting)):
-                self._send_packed()
-                return
+                if not self._send_packed():
+                    return
+                continue
             group = self._oldest()
             if group is None:
                 return
@@ -225,73 +271,75 @@ class StreamWriter:
 
     def _hold(self) -> bool:
         """Whether to let groups pile up: so much is on its way that a batch will be quicker."""
-        if self._unanswered >= self._window or self._batches_out or self._gathering:
+        if self._gathering or self._unanswered >= self._window:
             return True
+        if self._batches_out:
+            return self._hold_second()
         self._probing = self._probing and self._unanswered > 0
         if self._probing:
             return True
         return self._pack and self._unanswered * self.costs.single_s >= self.costs.batch_s
 
-    def _send_packed(self) -> None:
-        """What waits, as one batch; now and then a few singly, to learn what that would take."""
+    def _hold_second(self) -> bool:
+        """A batch is on its way; a second one goes if it is worth it and no measuring is due."""
+        waiting = len(self._waiting)
+        return (
+            self._batches_out >= BATCHES_OUT_MAX
+            or self._packs % PROBE_EVERY == 0
+            or waiting * 2 < self._unanswered
+            or not self.costs.two_pay(waiting + self._unanswered)
+            or not self.costs.batch_pays(waiting)
+        )
+
+    def _send_packed(self) -> bool:
+        """What waits, as a batch; now and then a few singly, to learn what that would take.
+
+        Returns whether anything went that others may follow.
+        """
         self._packs += 1
         if self._packs % PROBE_EVERY == 1:
-            for _ in range(PROBE):
+            for _ in range(self.costs.probe):
                 group = self._oldest()
                 if group is not None:
                     self._send_alone(group)
-            self._probing = True  # nothing else until they are answered, or we measure ourselves
-            return
+            # Nothing else until they are answered, or we measure ourselves.
+            self._probing, self._probe_answers = True, 0
+            return False
         groups = self._together()
         if len(groups) == 1:
             self._send_alone(groups[0])
         elif groups:
             self._send_batch(groups)
+        return bool(groups)
 
     def _oldest(self) -> _Group | None:
+        if not self._serial:
+            return self._waiting.popleft() if self._waiting else None
         for index, group in enumerate(self._waiting):
-            if not (self._serial and group.guards & self._guards):
+            if group.guards.isdisjoint(self._guards):
                 del self._waiting[index]
                 return group
         return None
 
     def _together(self) -> Sequence[_Group]:
-        """As many waiting groups as one batch can hold, oldest first.
-
-        The server refuses a batch in which a condition names a subject that an earlier message of
-        the same batch writes, or in which a message id comes twice: such groups wait.
-        """
-        chosen: list[_Group] = []
+        """As many waiting groups as one batch can hold, oldest first; half if two pay."""
+        waiting, limit = len(self._waiting), BATCH_MESSAGES_MAX
+        if not self._batches_out and self.costs.two_pay(waiting):
+            limit = min(limit, (waiting + 1) // 2)
+        pack = _Pack(limit, self._guards if self._serial else None)
         later: deque[_Group] = deque()
-        written: set[str] = set()
-        ids: set[str] = set()
-        count = size = 0
         while self._waiting:
             group = self._waiting.popleft()
             if group.answer.done():  # given up by its caller
                 continue
-            count += len(group.messages)
-            size += group.size
-            if chosen and (count > BATCH_MESSAGES_MAX or size > BATCH_BYTES_MAX):
+            if pack.full(group):
                 self._waiting.appendleft(group)
                 break
-            guards, own = group.guards, group.ids
-            if (
-                guards & written
-                or not ids.isdisjoint(own)
-                or (self._serial and guards & self._guards)
-            ):
-                count -= len(group.messages)
-                size -= group.size
+            if not pack.take(group):
                 later.append(group)
-                continue
-            chosen.append(group)
-            ids.update(own)
-            for message in group.messages:
-                written.add(message.subject)
         later.extend(self._waiting)
         self._waiting = later
-        return chosen
+        return pack.groups
 
     # To the server
 
@@ -379,7 +427,7 @@ class StreamWriter:
     def _turn(self) -> None:
         """All answers that came together have been dealt with: learn, and send what waits."""
         now = self._loop.time()
-        if self._singles_now:
+        if self._singles_now and not self._first_of_probe():
             took_s = now - max(self._singles_since, self._last_turn)
             self.costs.saw_singles(self._singles_now, took_s)
         self._last_turn = now
@@ -389,6 +437,13 @@ class StreamWriter:
             self._loop.call_soon(self._gathered)
         else:
             self._pump()
+
+    def _first_of_probe(self) -> bool:
+        """The way there and back is in the time of the first answers; the others show the rate."""
+        if not self._probing or not self._unanswered:
+            return False
+        self._probe_answers += self._singles_now
+        return self._probe_answers == self._singles_now
 
     def _gathered(self) -> None:
         self._gathering = False

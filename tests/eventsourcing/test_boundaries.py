@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.eventsourcing_jetstream.dcb import Index
-from tests.eventsourcing.cluster import running_cluster
+from tests.support.cluster import running_cluster
 from tests.eventsourcing.support import MODULE, environment, factory
 from tests.support.nats import Server
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.eventsourcing import test_conformance as one
-from tests.eventsourcing.cluster import running_cluster
+from tests.support.cluster import running_cluster
 from tests.eventsourcing.support import MODULE
 
 
