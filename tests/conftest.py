@@ -5,4 +5,7 @@ from hypothesis import settings
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 
-pytest_plugins = ("tests.support.nats",)  # fixtures: settings, owner, nc, log
+pytest_plugins = (  # fixtures: settings, owner, nc, log; cluster
+    "tests.support.nats",
+    "tests.support.cluster",
+)

@@ -1,7 +1,9 @@
-"""One suite for the log on JetStream and its twin in memory: what every user may rely on."""
+"""One suite for the log on one server, on three, and its twin in memory: what users may rely on."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -15,20 +17,27 @@ from domain.intent import RawIntent
 from infra.nats.log import JetStreamLog
 from infra.nats.writer import Message
 from infra.ports import Batch, EventLog, Fence, Meta, Subscription, Write
-from infra.settings import Settings
+from tests.support.cluster import fresh_log_on_three
 from tests.support.memory import MemoryLog
 from tests.support.nats import fresh_log
 
 T0 = datetime(2030, 1, 1, tzinfo=UTC)
+RACES = 20
 
 
-@pytest.fixture(params=["memory", "jetstream"])
-async def log(request: pytest.FixtureRequest, settings: Settings) -> AsyncIterator[EventLog]:
+@pytest.fixture(params=["memory", "jetstream", "three servers"])
+def opening(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[EventLog]:
     if request.param == "memory":
-        yield MemoryLog()
-        return
-    async with fresh_log(settings) as real:
-        yield real
+        return contextlib.nullcontext(MemoryLog())
+    if request.param == "jetstream":
+        return fresh_log(request.getfixturevalue("settings"))
+    return fresh_log_on_three(request.getfixturevalue("cluster"))
+
+
+@pytest.fixture
+async def log(opening: AbstractAsyncContextManager[EventLog]) -> AsyncIterator[EventLog]:
+    async with opening as opened:
+        yield opened
 
 
 def degraded(name: str = "a", reason: str = "slow") -> ServiceDegraded:
@@ -174,6 +183,41 @@ async def test_a_superseded_leader_is_refused(log: EventLog) -> None:
     assert (caught.value.given, caught.value.current) == (1, 2)
     assert await log.read("events.service.a") == []
     await log.append([Write(degraded())], meta=meta("2"), fence=new)
+
+
+async def test_in_races_with_a_takeover_nothing_of_the_old_leader_comes_after_it(
+    log: EventLog,
+) -> None:
+    """Many fenced appends are under way when the next leader takes over, again and again."""
+    fence, acknowledged = await lead(log, 1), dict[str, int]()
+
+    async def write(fence: Fence, number: int) -> None:
+        tag = f"{fence.epoch}-{number}"
+        name = f"n{number % 3}"
+        try:
+            writes = [Write(degraded(name, tag)), Write(degraded("other", tag))]
+            done = await log.append(writes[: 1 + number % 2], meta=meta(tag), fence=fence)
+        except StaleEpoch:
+            return
+        acknowledged[tag] = done[0]
+
+    for epoch in range(2, RACES + 2):
+        racing = [asyncio.ensure_future(write(fence, number)) for number in range(12)]
+        await racing[epoch % 12]  # take over in the middle of them
+        fence = await lead(log, epoch, after=fence.position)
+        await asyncio.gather(*racing)
+        await write(fence, 99)
+
+    subscription = log.follow(["events.>"])
+    found = await collect(subscription, await log.last_position())
+    await subscription.close()
+    terms = [r.event.epoch if isinstance(r.event, LeadershipTaken) else r.epoch for r in found]
+    assert terms == sorted(terms)
+    at = {r.position: r.event.reason for r in found}
+    assert {tag: at[position] for tag, position in acknowledged.items()} == {
+        tag: tag for tag in acknowledged
+    }
+    assert len(acknowledged) >= 2 * RACES
 
 
 async def test_version_and_fence_hold_together(log: EventLog) -> None:

@@ -1,18 +1,9 @@
 """The same conformance classes on three servers that keep every stream three times."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.eventsourcing import test_conformance as one
-from tests.support.cluster import running_cluster
 from tests.eventsourcing.support import MODULE
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_cluster(tmp_path_factory.mktemp("cluster")) as url:
-        yield url
 
 
 class OnThree(one.OnServer):

@@ -1,15 +1,21 @@
-"""Three nats-servers that keep every stream three times."""
+"""Three nats-servers that keep every stream three times.
+
+``cluster``  their addresses; started once for the session
+"""
 
 import asyncio
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import pytest
+
 from domain.errors import TransientError
-from infra.nats import api
+from infra.nats import api, setup
 from infra.nats.connection import connect
 from infra.nats.embedded import BATCH_MAX, answers, binary
+from infra.nats.log import JetStreamLog
 from tests.support.nats import free_port
 
 _CONFIG = """\
@@ -46,6 +52,27 @@ def running_cluster(folder: Path) -> Iterator[str]:
             process.kill()
         for process in processes:
             process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def fresh_log_on_three(url: str) -> AsyncIterator[JetStreamLog]:
+    """A log on an empty stream that is kept three times."""
+    nc = await connect(url.split(","))
+    events = JetStreamLog(nc)
+    try:
+        with contextlib.suppress(api.Refused):
+            await api.call(nc, f"STREAM.DELETE.{setup.EVENTS}")
+        await setup.ensure_stream(nc, setup.events_config(3))
+        yield events
+    finally:
+        await events.close()
+        await nc.close()
 
 
 def _port_above(port: int) -> int:
