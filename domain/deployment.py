@@ -62,13 +62,17 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoBack:
-    """A person wants the version before ``version`` again."""
+    """A person wants the version before ``version`` again.
+
+    ``built_in``: without an earlier version there is still the installed source to go back to.
+    """
 
     service_name: str
     version: str
     by: str
     reason: str
     at: datetime
+    built_in: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +191,7 @@ def _go_back(command: GoBack, state: State) -> tuple[DeploymentEvent, ...]:
             return ()  # it is already given up
         raise IllegalTransition(f"{command.service_name} runs {state.current}, not this version")
     back = _back(started, state, command)
-    if not back.to_version:
+    if not back.to_version and not command.built_in:
         raise IllegalTransition(f"{command.service_name} has no earlier version to go back to")
     return (back,)
 

@@ -30,6 +30,7 @@ _NAMESPACE = UUID("6a1f8f7e-5f0b-5b7e-9a54-1f7a3b1c2d3e")
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "https://phoenix-autonomy.dev/build/service/v1"
+COMPONENT_BUILD_TYPE = "https://phoenix-autonomy.dev/build/component/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Wheel:
 def build_wheel(files: Mapping[str, bytes]) -> Wheel:
     """Return the wheel of a tree with a static ``pyproject.toml``.
 
-    Packaged is what ``tool.hatch.build.targets.wheel.packages`` names.
+    Packaged is what ``tool.hatch.build.targets.wheel.packages`` names: folders and single files.
 
     Raises:
         KeyError: the project table lacks a name or a version, or no packages are named.
@@ -59,7 +60,7 @@ def build_wheel(files: Mapping[str, bytes]) -> Wheel:
     content = {
         path: data
         for path, data in files.items()
-        if any(path.startswith(f"{package}/") for package in packages)
+        if any(path == package or path.startswith(f"{package}/") for package in packages)
     }
     content[f"{info}/METADATA"] = _metadata(project, files)
     content[f"{info}/WHEEL"] = (
@@ -220,6 +221,7 @@ class Origin:
     epoch: int
     started_at: datetime
     finished_at: datetime
+    build_type: str = BUILD_TYPE
 
 
 def provenance(wheel: Wheel, origin: Origin) -> dict[str, Any]:
@@ -237,7 +239,7 @@ def provenance(wheel: Wheel, origin: Origin) -> dict[str, Any]:
         "predicateType": PREDICATE_TYPE,
         "predicate": {
             "buildDefinition": {
-                "buildType": BUILD_TYPE,
+                "buildType": origin.build_type,
                 "externalParameters": {
                     "service": origin.service_name,
                     "version": origin.version,

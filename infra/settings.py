@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(default=5.0, ge=1.0, le=60.0)
     mode: Mode = "autonomous"  # first start only; later the log decides
     blueprint: Path | None = None
+    source: Path | None = None  # what components are built from; unset: the installed source
     model: str = "claude-sonnet-5-5"
     sandbox: Literal["auto", "bubblewrap", "landlock", "process"] = "auto"
     log_format: Literal["auto", "json", "console"] = "auto"

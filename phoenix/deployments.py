@@ -16,7 +16,7 @@ import structlog
 from domain.delivery_events import DeploymentStarted
 from domain.errors import PhoenixError
 from infra.ports import Views
-from phoenix.group import Group, Release
+from phoenix.group import Group, Proof, Release
 from projections.desired import DESIRED, Desired
 
 AGAIN_S = 3.0
@@ -39,6 +39,9 @@ class Groups(Protocol):
     def builtin(self, service: str) -> Release | None: ...
 
     def trouble(self, service: str, reason: str) -> None: ...
+
+    def refused(self, started: DeploymentStarted, reason: str) -> None:
+        """A release was not rolled out: whoever waits for it must not wait in vain."""
 
 
 class Deployments:
@@ -64,6 +67,22 @@ class Deployments:
         finally:
             for task in self._tasks.values():
                 task.cancel()
+
+    async def prepare(self, service: str, group: Group) -> None:
+        """Give a group that has not started the release that the log wants, if there is one.
+
+        What cannot be installed is shown, and tried again by ``run``; the source starts meanwhile.
+        """
+        row = self._views.get(DESIRED, service)
+        release = self._release(row) if row is not None else None
+        if row is None or row.release is None or release is None or not self._wanted(service):
+            return
+        try:
+            folder = await self._install(row.release)
+        except (PhoenixError, OSError) as error:
+            self._groups.trouble(service, str(error))
+            return
+        group.release = replace(release, artifact=str(folder))
 
     def _begin(self, row: Desired) -> None:
         if self._settled(row):
@@ -104,6 +123,21 @@ class Deployments:
             self._groups.trouble(service, f"{type(error).__name__}: {error}")
             await asyncio.sleep(AGAIN_S)
 
+    def _proof(self, release: Release, service: str) -> Proof | None:
+        """How a new instance is asked whether it is healthy; a release without a digest is the
+        installed source: there is nothing before it to go back to."""
+        if not release.digest:
+            return None
+
+        async def asked(port: int, instance: str) -> str:
+            from infra.probe import client, instance_problem  # slow to import, rarely needed
+
+            async with client() as asking:
+                url = f"http://127.0.0.1:{port}"
+                return await instance_problem(asking, url, service, release.version, instance)
+
+        return asked
+
     async def _make(self, row: Desired) -> None:
         service, started = row.service_name, row.release
         release = self._release(row)
@@ -118,7 +152,9 @@ class Deployments:
         if group is None:
             assert started is not None  # a built-in service always has its group
             await self._groups.add(service, started.port, release)
-        elif not await group.roll(release):
+        elif not await group.roll(release, self._proof(release, service)):
             self._given_up[service] = release.identity
+            if started is not None:
+                self._groups.refused(started, group.error)
             return
         self._given_up.pop(service, None)

@@ -13,7 +13,8 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -41,8 +42,16 @@ STOP_S = 8.0
 DEPOSED_S = 0.3
 HANG_UP_S = 1.0
 ROLL_S = 60.0
+OURS_KEPT = 1000
+PROOF_S = 20.0
+PROOF_AGAIN_S = 0.1
+LEADS_S = 30.0
+LEADS_FOR_S = 1.0
 
 _log = structlog.get_logger(__name__)
+
+# (port, instance) -> what is wrong with it, "" when nothing is
+Proof = Callable[[int, str], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +110,10 @@ class Group:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._led_before = False
+        self._ours: deque[str] = deque(maxlen=OURS_KEPT)  # incarnations of this launcher
         self._fault_at: float | None = None
         self._rolling = False
+        self._leaders_lost = 0  # while rolling: unplanned deaths of leaders
         self.restarts = 0
         self.failovers = 0
         self.last_failover_s: float | None = None
@@ -144,31 +155,74 @@ class Group:
         leader = self.leader
         if leader is None:
             self._invite("")
-            return bool(self._standbys())
+            return bool(self._standbys()) and not self.elsewhere
         if not any(standby.state == "ready" for standby in self._standbys()):
             return False
         await self._end(leader, "switchover")
         return True
 
-    async def roll(self, release: Release) -> bool:
+    async def roll(self, release: Release, proof: Proof | None = None) -> bool:
         """Replace every instance by another release, standbys first and the leader last.
 
-        False when a new instance did not become ready: the rest stays as it was.
+        ``proof`` is asked about each new instance before the next one is replaced, so that what is
+        not healthy never leads. False when a new instance did not become ready, was not proven or
+        could not lead: all is as before then, and ``error`` says why.
         """
         before, self.release, self._rolling = self.release, release, True
+        self._leaders_lost = 0
         try:
             order = sorted(self.members.values(), key=lambda m: (m.leads, -m.seat))
             for member in order:
-                if not await self._renew(member):
-                    self.error = f"version {release.version} does not become ready; kept the rest"
-                    self._note(self.error)
-                    self.release = before
-                    await self._abandon(release)
-                    return False
+                if problem := await self._renewed(member, proof):
+                    return await self._back(release, before, problem)
+            if problem := await self._unled():
+                return await self._back(release, before, problem)
             self.error = ""
             return True
         finally:
             self._rolling = False
+
+    async def _renewed(self, member: Member, proof: Proof | None) -> str:
+        """Replace one instance; return what is wrong with the new one, "" when nothing is."""
+        if not await self._renew(member):
+            return "does not become ready; kept the rest"
+        problem = ""
+        if proof is not None:
+            try:
+                async with asyncio.timeout(PROOF_S):
+                    while problem := await self._asked(member.seat, proof):  # noqa: ASYNC110
+                        await asyncio.sleep(PROOF_AGAIN_S)
+            except TimeoutError:
+                return f"is not healthy after {PROOF_S:g} s: {problem}"
+        return ""
+
+    async def _asked(self, seat: int, proof: Proof) -> str:
+        member = self.members.get(seat)
+        if member is None or member.state != "ready" or not member.slots:
+            return f"seat {seat} is not ready"
+        return await proof(self.plan.ports[min(member.slots)], member.spec.instance)
+
+    async def _unled(self) -> str:
+        """Wait until the group is whole and stays so for a moment; return why it does not."""
+        try:
+            async with asyncio.timeout(LEADS_S):
+                whole_since: float | None = None
+                while whole_since is None or time.monotonic() - whole_since < LEADS_FOR_S:
+                    if self._leaders_lost > 1:
+                        return f"cannot lead: {self._leaders_lost} of its leaders fell"
+                    now = time.monotonic()
+                    whole_since = (whole_since or now) if self.whole else None
+                    await asyncio.sleep(PROOF_AGAIN_S)
+        except TimeoutError:
+            return f"has not settled under one leader in {LEADS_S:g} s"
+        return ""
+
+    async def _back(self, release: Release, before: Release, problem: str) -> bool:
+        self.release = before
+        await self._abandon(release)
+        self.error = f"version {release.version} {problem}"
+        self._note(self.error)
+        return False
 
     def runs(self, release: Release) -> bool:
         """Whether this release is what all living instances run and what new ones will."""
@@ -189,7 +243,19 @@ class Group:
     @property
     def whole(self) -> bool:
         ready = [m for m in self.members.values() if m.state == "ready"]
-        return len(ready) == self.plan.size and sum(m.leads for m in ready) == 1
+        if len(ready) < self.plan.size:
+            return False
+        leaders = sum(member.leads for member in ready)
+        return leaders == 1 or (leaders == 0 and bool(self.elsewhere))
+
+    @property
+    def elsewhere(self) -> str:
+        """The leader's incarnation if it runs under another launcher; "" if none is known."""
+        holders = {m.beat.get("holder", "") for m in self.members.values() if m.state == "ready"}
+        if self.leader is not None or len(holders) != 1:
+            return ""
+        holder = str(holders.pop())
+        return "" if holder in self._ours else holder
 
     @property
     def leader(self) -> Member | None:
@@ -204,6 +270,7 @@ class Group:
     async def _launch(self, seat: int, *, first: bool = False) -> None:
         spec = self._spec(seat, first=first)
         assert self._forker is not None
+        self._ours.append(spec.incarnation)
         member = Member(spec)
         self.members[seat] = member
         ours, theirs = socket.socketpair()
@@ -255,7 +322,7 @@ class Group:
     def _heard(self, member: Member, message: Message) -> None:
         now = time.monotonic()
         if "beat" in message:
-            member.heard(message["beat"], now)
+            self._beat(member, message["beat"], now)
             return
         match message:
             case {"warning": text}:
@@ -276,6 +343,13 @@ class Group:
                 self._gave_up(member, epoch, released=released)
         self._assign()
         self._news.set()
+
+    def _beat(self, member: Member, beat: dict[str, Any], now: float) -> None:
+        before = member.beat.get("holder")
+        member.heard(beat, now)
+        if before != beat.get("holder"):
+            self._led_before = self._led_before or bool(self.elsewhere)
+            self._news.set()
 
     def _became_ready(self, member: Member, startup_s: float) -> None:
         member.state = "ready"
@@ -312,7 +386,10 @@ class Group:
         if failover_s is not None:
             self.failovers += 1
             self.last_failover_s, self.last_failover_at = failover_s, now
-            self._budget.promoted(now)
+            if (
+                not self._rolling
+            ):  # a release that cannot lead must not use up the others' failovers
+                self._budget.promoted(now)
             if self._budget.spent(now):
                 self._hold(True)
         self._record(
@@ -371,6 +448,7 @@ class Group:
             del self.members[member.seat]
         if was_leader and not self._stopping:
             self._fault_at = now
+            self._leaders_lost += not member.planned
             self._invite(member.spec.incarnation)
         self._assign()
         self._news.set()
@@ -418,6 +496,8 @@ class Group:
                     if current and current is not member and current.state == "ready":
                         return True
                     if self._backoff[seat].looping or (current and current.unable):
+                        return False
+                    if self._leaders_lost > 1:
                         return False
                     self._news.clear()
                     await self._news.wait()

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import IO, Any
@@ -24,12 +25,13 @@ import orjson
 import psutil
 import structlog
 
-from domain.delivery_events import DeploymentStarted
+from domain.delivery_events import DeploymentFailed, DeploymentStarted
 from domain.errors import ConflictError, PhoenixError, PoisonError, TransientError
 from domain.instance import WatchResumed
 from infra import artifacts
 from infra.audit_seal import Sealer, sealer_for
 from infra.clock import SystemClock
+from infra.components import source_root
 from infra.nats import setup
 from infra.nats.connection import Connection, open_connection
 from infra.nats.embedded import EmbeddedServer
@@ -52,6 +54,7 @@ NOTES_KEPT = 200
 STOP_BOUND_S = 20.0
 PORT_MAX = 65_535
 SWITCHOVER_S = 15.0
+CATCH_UP_S = 10.0
 
 _log = structlog.get_logger(__name__)
 
@@ -104,6 +107,7 @@ class Launcher:
     _nc: Connection | None = None
     _log: JetStreamLog | None = None
     _views: SqliteViews | None = None
+    _deployments: Deployments | None = None
     _control: asyncio.Server | None = None
     _tasks: list["asyncio.Task[Any]"] = field(default_factory=list)
     _failed: str = ""
@@ -206,6 +210,19 @@ class Launcher:
             self.troubles[service] = reason
             self._note(service, reason)
 
+    def refused(self, started: DeploymentStarted, reason: str) -> None:
+        """Record that a release did not come up; the build-executor decides what follows."""
+        if self._journal is not None:
+            event = DeploymentFailed(
+                service_name=started.service_name,
+                version=started.version,
+                intent_id=started.intent_id,
+                build_id=started.build_id,
+                at=datetime.now(UTC),
+                reason=reason,
+            )
+            self._journal.add(event)
+
     def _sealing(self, reason: str) -> None:
         if reason:
             self.trouble("log", reason)
@@ -278,13 +295,15 @@ class Launcher:
         if self._server is not None:
             await self._server.start()
         await self._connect()
+        if self.options.deployed:
+            await self._follow_deployments()
         await asyncio.gather(*(group.start() for group in self.groups.values()))
         self._task(self._first_ready())
         self._task(orphans.bury())
         if self._server is not None:
             self._task(self._server_lost(self._server))
-        if self.options.deployed:
-            self._follow_deployments()
+        if self._deployments is not None:
+            self._task(self._deployments.run())
         if self.options.lock == "launcher":
             self._control = await remote.serve(self.settings.data_dir, self._answer)
 
@@ -340,6 +359,7 @@ class Launcher:
         given = {
             "PHOENIX_DATA_DIR": str(self.settings.data_dir.absolute()),
             "PHOENIX_PORT_SHIFT": str(self.settings.port_shift),
+            "PHOENIX_SOURCE": str(source_root(self.settings)),
             "OPENBLAS_NUM_THREADS": "1",  # the fork server must not have threads
             "OMP_NUM_THREADS": "1",
         }
@@ -365,7 +385,8 @@ class Launcher:
         self.groups[service] = group
         return group
 
-    def _follow_deployments(self) -> None:
+    async def _follow_deployments(self) -> None:
+        """Read what is deployed; parts of this system start at once as the log wants them."""
         assert self._log is not None
         assert self._nc is not None
         folder = self.settings.data_dir / "views" / self.options.lock
@@ -379,14 +400,17 @@ class Launcher:
             return await artifacts.install(objects, started, target, public_key(data_dir))
 
         wanted = self.options.only
-        deployments = Deployments(
+        self._deployments = Deployments(
             self._views,
             self,
             install,
             wanted=lambda name: wanted is None or name in wanted,
         )
         self._task(self._follow_desired(self._views, self._log))
-        self._task(deployments.run())
+        with suppress(TransientError):  # it goes on reading, and ``run`` makes the rest so
+            await self._views.reach(await self._log.last_position(), timeout_s=CATCH_UP_S)
+        for service, group in self.groups.items():
+            await self._deployments.prepare(service, group)
 
     async def _follow_desired(self, views: SqliteViews, log: JetStreamLog) -> None:
         try:
@@ -430,6 +454,8 @@ class Launcher:
         if group is None:
             raise remote.Refused(f"no service {service!r} runs here: {', '.join(self.groups)}")
         before = group.leader.spec.instance if group.leader else ""
+        if group.elsewhere:
+            raise remote.Refused(f"{service} is led by {group.elsewhere} under another launcher")
         if not await group.switchover():
             raise remote.Refused(f"{service} has no standby that is ready")
         whole = await group.wait_ready(bound_s=SWITCHOVER_S)

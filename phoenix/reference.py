@@ -41,15 +41,32 @@ def _installed(folder: Path, name: str) -> Callable[[Any], Any]:
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     found = [
-        entry
+        (entry, distribution.version)
         for distribution in importlib.metadata.distributions(path=[str(folder)])
         for entry in distribution.entry_points.select(group=GROUP)
     ]
-    for entry in found:
+    for entry, version in found:
         if entry.name == name or len(found) == 1:
             _prefer(folder, entry.module)
-            return _checked(entry.load(), name)
+            create = _checked(entry.load(), name)
+            return _released(create, version) if _own(entry.module) else create
     raise UnknownService(f"the artifact in {folder} offers no service {name!r}")
+
+
+def _own(module: str) -> bool:
+    """Whether it is a part of this system: generated services have packages of their own."""
+    return module.startswith("services.")
+
+
+def _released(create: Callable[[Any], Any], version: str) -> Callable[[Any], Any]:
+    """A part's source knows the platform's version; the release has a build number, too."""
+
+    def created(ctx: Any) -> Any:
+        service = create(ctx)
+        service.version = version
+        return service
+
+    return created
 
 
 def _prefer(folder: Path, module: str) -> None:

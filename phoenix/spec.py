@@ -7,9 +7,11 @@ from pydantic import BaseModel, ConfigDict
 
 class InstanceSpec(BaseModel):
     """One incarnation of one seat. A seat keeps its name and its views; an incarnation is one
-    process, and the name under which it holds the lease."""
+    process, and the name under which it holds the lease.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Fields that are not known are ignored: a deployed part may be older than its launcher."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     service: str
     reference: str  # an entry point's name, or ``module:function``

@@ -4,6 +4,8 @@ Requests    one SEQPACKET message each, JSON: ``{"spawn": id, "spec": {...}}`` w
             (control socket first, then the listening sockets).
 Answers     ``{"ready": threads}`` once preloaded, ``{"spawned": id, "pid": n}``,
             ``{"exited": pid, "status": n}`` (as ``os.waitstatus_to_exitcode``).
+Components  a deployed part of this system whose shared code is not what was preloaded here is run
+            by an interpreter of its own, from its artifact alone.
 Invariants  it never starts a thread or an event loop, so forking it is safe; when its launcher is
             gone it ends, and every child learns of it.
 """
@@ -18,8 +20,11 @@ import select
 import signal
 import socket
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
+
+from infra.components import shared_digest
 
 MESSAGE_BYTES = 64 * 1024
 FDS_MAX = 16
@@ -38,6 +43,7 @@ PRELOAD = (
     "phoenix.host",
     "eventsourcing.application",
 )
+_loaded = ""  # digest of the shared code, as it was when this process loaded it
 END_S = 8  # an orphan that does not end by itself is ended by the kernel after this long
 
 _PR_SET_PDEATHSIG = 1
@@ -45,7 +51,9 @@ _ORPHANED = signal.SIGCONT  # reaches a stopped process, too: it goes on, and th
 
 
 def main() -> NoReturn:
-    """Run with the control socket's number as the only argument."""
+    """Run with the control socket's number as the only argument; with more, as one instance."""
+    if len(sys.argv) > 2:
+        _instance(json.loads(sys.argv[1]), [int(fd) for fd in sys.argv[3:]], int(sys.argv[2]))
     control = socket.socket(fileno=int(sys.argv[1]))
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)  # the launcher stops us, in order
@@ -94,6 +102,12 @@ def _answer(control: socket.socket, own: tuple[int, int]) -> None:
 
 def _child(spec: dict[str, Any], fds: list[int], zygote: int) -> NoReturn:
     """Become one instance: never returns into the server's code."""
+    if _differs(spec.get("artifact", "")):
+        _replace(spec, fds, zygote)
+    _instance(spec, fds, zygote)
+
+
+def _instance(spec: dict[str, Any], fds: list[int], zygote: int) -> NoReturn:
     code = 70
     try:
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
@@ -109,6 +123,22 @@ def _child(spec: dict[str, Any], fds: list[int], zygote: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _differs(artifact: str) -> bool:
+    """Whether an artifact brings shared code that is not what this process has loaded."""
+    if not artifact or not os.path.isdir(os.path.join(artifact, "phoenix")):
+        return False
+    return shared_digest(Path(artifact)) != _loaded
+
+
+def _replace(spec: dict[str, Any], fds: list[int], zygote: int) -> NoReturn:
+    """Become an interpreter that knows nothing but the artifact and the installed packages."""
+    for fd in fds:
+        os.set_inheritable(fd, True)
+    environment = {**os.environ, "PYTHONPATH": spec["artifact"]}
+    arguments = [json.dumps(spec), str(zygote), *map(str, fds)]
+    os.execve(sys.executable, [sys.executable, "-m", "phoenix.zygote", *arguments], environment)
 
 
 def die_with(launcher_pid: int, zygote_pid: int) -> None:
@@ -131,6 +161,8 @@ def die_with(launcher_pid: int, zygote_pid: int) -> None:
 
 
 def _preload() -> None:
+    global _loaded
+    _loaded = shared_digest(Path(__file__).resolve().parents[1])
     for module in PRELOAD:
         try:
             importlib.import_module(module)

@@ -161,7 +161,7 @@ def _decided(row: PipelineRow, event: GovernanceEvent) -> PipelineRow:
     changes: dict[str, Any] = {"governance": events, "cleared": now_cleared}
     if now_cleared and row.stage == "governance":
         changes |= {"stage": "spec", "status": "cleared", "since": event.at}
-        changes |= {"open": row.intent.kind == "service"}
+        changes |= {"open": row.intent.kind != "retire"}
     return row.model_copy(update=changes)
 
 
@@ -196,7 +196,7 @@ def _stepped(row: PipelineRow, event: Any) -> PipelineRow:
 
 PIPELINES: Table[PipelineRow] = Table(
     name="pipelines",
-    version=1,
+    version=2,
     subjects=(
         "events.intent.>",
         "events.governance.>",

@@ -184,7 +184,10 @@ def demo(as_json: AsJson = False) -> None:
 
 def bootstrap(as_json: AsJson = False) -> None:
     """Submit one intent for each of the system's own services (kind: component, tier 0)."""
+    from infra import components
+
     client = Client()
+    root = components.source_root(load())
     answers = []
     for name in BASE_PORTS:
         capabilities = client.get(name, "/capabilities")
@@ -195,6 +198,8 @@ def bootstrap(as_json: AsJson = False) -> None:
             "service_type": "infrastructure",
             "kind": "component",
             "source": "cli",
+            # What an approver sees and approves is this source and no other.
+            "metadata": {"source_digest": components.digest_of(root, name)},
         }
         try:
             answers.append(client.post("intent-queue", "/intents/submit", body))

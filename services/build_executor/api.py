@@ -27,6 +27,7 @@ from infra.commands import execute
 from infra.http import command_id, person_of
 from infra.http.stream import event_stream, last_event_id
 from infra.ports import Context, Meta, Person
+from infra.settings import BASE_PORTS
 from projections.builds import BUILDS, BuildRow, Status
 from projections.deployments import DEPLOYMENTS, DeploymentRow
 from projections.specs import PIPELINES
@@ -358,6 +359,7 @@ async def _rolled_back(
         by=person.name,
         reason=reason or "no reason given",
         at=ctx.clock.now(),
+        built_in=row.service_name in BASE_PORTS,
     )
     done = await execute(
         ctx.log,

@@ -5,21 +5,84 @@ so exists for the rest of the system, only after the tests have passed.
 """
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from domain.build import Fail, Record, Start, State, next_version
+from domain.component import is_component, version_of
 from domain.delivery_events import ArtifactPackaged, CodeGenerated, TestsFailed, TestsPassed
 from domain.errors import NotFound
-from infra.packaging import Origin, Wheel, provenance
+from infra.components import platform_version, source_root
+from infra.packaging import BUILD_TYPE, COMPONENT_BUILD_TYPE, Origin, Wheel, provenance
 from infra.ports import Context, Term
+from infra.sandbox import Limits
 from infra.signing import ensure_keys, sign
 from projections.builds import BUILDS
 from projections.specs import SPECS
 from services.build_executor.bench import Bench, StepFailed, stopped
 from services.build_executor.claims import Claim, load, record
 from services.build_executor.tests_run import Outcome, run_tests
+
+COMPONENT_TESTS_S = 300.0
+_TEST_TOOLS = tuple(
+    word
+    for plugin in ("pytest_asyncio.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
+    for word in ("-p", plugin)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What the steps before the delivery have said."""
+
+    generated: Mapping[str, Any]
+    packed: Mapping[str, Any]
+    sandbox: str
+    began: datetime
+    build_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a tree is made (a step of the tool and its job) and tested."""
+
+    version: str
+    spec_digest: str
+    step: str
+    job: Mapping[str, Any]
+    build_type: str = BUILD_TYPE
+    arguments: tuple[str, ...] = ()  # for pytest
+    limits: Limits | None = None
+
+
+def recipe_of(ctx: Context, claim: Claim) -> tuple[Recipe, dict[str, Any]]:
+    """Return how to build what the accepted SPEC asks for, and the SPEC.
+
+    Raises:
+        NotFound: there is no accepted SPEC.
+    """
+    document, spec_digest, version = spec_of(ctx, claim)
+    if not is_component(document):
+        job: dict[str, Any] = {"document": document}
+        return Recipe(version=version, spec_digest=spec_digest, step="generate", job=job), document
+    job = {
+        "source": str(source_root(ctx.settings)),
+        "component": document["service_name"],
+        "source_digest": document["source_digest"],
+    }
+    recipe = Recipe(
+        version=version,
+        spec_digest=spec_digest,
+        step="collect",
+        job=job,
+        build_type=COMPONENT_BUILD_TYPE,
+        arguments=(*_TEST_TOOLS, *document["tests"]),
+        limits=Limits(wall_s=COMPONENT_TESTS_S, cpu_s=int(COMPONENT_TESTS_S)),
+    )
+    return recipe, document
 
 
 class Maker:
@@ -29,7 +92,7 @@ class Maker:
         self._term = term
         self.bench = Bench(Path(ctx.settings.data_dir), claim.build_id, term.epoch)
 
-    async def make(self, document: dict[str, Any], digest: str, version: str) -> State:
+    async def make(self, recipe: Recipe) -> State:
         """Return the build once it is packaged, or ended.
 
         Raises:
@@ -42,8 +105,8 @@ class Maker:
             build_id=claim.build_id,
             intent_id=claim.intent_id,
             service_name=claim.intent.service_name,
-            version=version,
-            spec_digest=digest,
+            version=recipe.version,
+            spec_digest=recipe.spec_digest,
             epoch=self._term.epoch,
             at=began,
         )
@@ -51,23 +114,24 @@ class Maker:
         state, _ = await load(self._ctx, claim)
         assert state.started is not None
         self._note(f"build of {claim.intent.service_name} {state.started.version}")
-        generated = await self._generate(state, document)
+        generated = await self._generate(state, recipe)
         packing = asyncio.create_task(self.bench.tool("package"))
         try:
-            sandbox = await self._test(state)
+            sandbox = await self._test(state, recipe)
             if sandbox is not None:
-                await self._deliver(state, generated, await packing, sandbox, began)
+                made = _Made(generated, await packing, sandbox, began, recipe.build_type)
+                await self._deliver(state, made)
         finally:
             await stopped(packing)
         await asyncio.to_thread(self.bench.clear)
         return (await load(self._ctx, claim))[0]
 
-    async def _generate(self, state: State, document: dict[str, Any]) -> dict[str, Any]:
+    async def _generate(self, state: State, recipe: Recipe) -> dict[str, Any]:
         assert state.started is not None
-        job = {"document": document, "version": state.started.version}
-        done = await self.bench.tool("generate", job)
+        job = {**recipe.job, "version": state.started.version}
+        done = await self.bench.tool(recipe.step, job)
         if state.generated and state.generated.tree_digest != done["tree_digest"]:
-            raise StepFailed("generate", "the generator changed since this build was tested; retry")
+            raise StepFailed(recipe.step, "the code changed since this build was tested; retry")
         event = CodeGenerated(
             build_id=self._claim.build_id,
             intent_id=self._claim.intent_id,
@@ -82,11 +146,16 @@ class Maker:
         await record(self._ctx, self._claim, self._term, "generated", Record(event=event))
         return done
 
-    async def _test(self, state: State) -> str | None:
+    async def _test(self, state: State, recipe: Recipe) -> str | None:
         """Return the sandbox's level; None when the tests failed, which is then recorded."""
         if isinstance(state.tests, TestsPassed):
             return state.tests.sandbox
-        outcome = await run_tests(self.bench.tree, wanted=self._ctx.settings.sandbox)
+        outcome = await run_tests(
+            self.bench.tree,
+            wanted=self._ctx.settings.sandbox,
+            limits=recipe.limits,
+            arguments=recipe.arguments,
+        )
         self._note(f"tests in sandbox {outcome.result.level}:\n{outcome.result.output}")
         log = await asyncio.to_thread(self.bench.read_log)
         log_digest = await self._ctx.objects.put((log or "").encode(), description="build log")
@@ -131,20 +200,14 @@ class Maker:
         )
         await record(self._ctx, self._claim, self._term, "tested", Record(event=failed), fail)
 
-    async def _deliver(
-        self,
-        state: State,
-        generated: dict[str, Any],
-        packed: dict[str, Any],
-        sandbox: str,
-        began: datetime,
-    ) -> None:
+    async def _deliver(self, state: State, made: "_Made") -> None:
         """Sign and store, then record: what the event names can be fetched by anybody."""
         assert state.started is not None
         ctx, claim = self._ctx, self._claim
         keys = await asyncio.to_thread(ensure_keys, ctx.settings.data_dir)
-        data, sbom = await asyncio.to_thread(_read_dist, self.bench.dist, packed["wheel"])
-        wheel = Wheel(packed["wheel"], data)
+        name = made.packed["wheel"]
+        data, sbom = await asyncio.to_thread(_read_dist, self.bench.dist, name)
+        wheel = Wheel(name, data)
         description = f"{claim.intent.service_name} {state.started.version}"
         sbom_digest = await ctx.objects.put(sbom, description=f"{description} SBOM")
         origin = Origin(
@@ -153,16 +216,17 @@ class Maker:
             service_name=claim.intent.service_name,
             version=state.started.version,
             spec_digest=state.started.spec_digest,
-            tree_digest=generated["tree_digest"],
-            generator_version=generated["generator_version"],
-            templates_digest=generated["templates_digest"],
+            tree_digest=made.generated["tree_digest"],
+            generator_version=made.generated["generator_version"],
+            templates_digest=made.generated["templates_digest"],
             decision_digest=claim.decision_digest(),
             approval_digests=claim.approval_digests(),
-            sandbox=sandbox,
+            sandbox=made.sandbox,
             sbom_digest=sbom_digest,
             epoch=self._term.epoch,
-            started_at=began,
+            started_at=made.began,
             finished_at=ctx.clock.now(),
+            build_type=made.build_type,
         )
         envelope = sign(provenance(wheel, origin), keys)
         event = ArtifactPackaged(
@@ -177,7 +241,7 @@ class Maker:
             ),
             key_id=keys.key_id,
             size_bytes=len(wheel.data),
-            duration_s=packed["duration_s"],
+            duration_s=made.packed["duration_s"],
         )
         self._note(f"packaged {wheel.name}, {len(data)} bytes: {event.artifact_digest}")
         await record(ctx, claim, self._term, "packaged", Record(event=event))
@@ -204,8 +268,12 @@ def spec_of(ctx: Context, claim: Claim) -> tuple[dict[str, Any], str, str]:
         for build in ctx.views.all(BUILDS, service_name=row.service_name, claimed=True)
         if build.build_id != claim.build_id
     ]
-    version = row.version if row.version and row.version not in used else next_version(tuple(used))
-    return row.document, row.digest, version
+    if row.version and row.version not in used:
+        return row.document, row.digest, row.version
+    if is_component(row.document):
+        platform = platform_version(source_root(ctx.settings))
+        return row.document, row.digest, version_of(platform, used)
+    return row.document, row.digest, next_version(tuple(used))
 
 
 def _failed_of(outcome: Outcome) -> str:

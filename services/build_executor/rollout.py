@@ -1,10 +1,12 @@
 """From an artifact to a proven deployment, or back to the version before it."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from domain.build import State as BuildState
 from domain.delivery_events import (
+    DeploymentFailed,
     DeploymentHealthy,
     DeploymentRolledBack,
     DeploymentStarted,
@@ -18,12 +20,13 @@ from infra.commands import Done, execute
 from infra.ports import Context, Term, Write
 from infra.settings import BASE_PORTS
 from projections.deployments import PORTS
-from services.build_executor.bench import StepFailed
+from services.build_executor.bench import StepFailed, stopped
 from services.build_executor.claims import Claim
 from services.build_executor.ports import choose
 from services.build_executor.proof import NotHealthy, prove
 
 HEALTHY_S_MAX = 60.0
+_LOOK_S = 0.5
 
 
 class Rollout:
@@ -35,6 +38,7 @@ class Rollout:
         self._term = term
         self._within_s = within_s
         self._service = claim.intent.service_name
+        self._built_in = self._service in BASE_PORTS
         self._subject = f"events.deployment.{self._service}"
 
     async def deploy(self, build: BuildState, document: dict[str, Any]) -> int:
@@ -55,9 +59,7 @@ class Rollout:
         began = self._ctx.clock.monotonic()
         base = state.releases[version].port + self._ctx.port_shift
         try:
-            checks = await prove(
-                self._service, version, base, self._ctx.host_url, within_s=self._within_s
-            )
+            checks = await self._proven(version, base)
         except NotHealthy as error:
             return (await self.give_up(version, str(error))).position
         healthy = DeploymentHealthy(
@@ -73,6 +75,32 @@ class Rollout:
         done = await self._record("healthy", lambda now: decide(Prove(event=healthy), now))
         return done.position
 
+    async def _proven(self, version: str, base: int) -> tuple[str, ...]:
+        """Return what was proven.
+
+        Raises:
+            NotHealthy: not within the time, or the launcher has said that it does not come up.
+        """
+        proof = asyncio.create_task(
+            prove(self._service, version, base, self._ctx.host_url, within_s=self._within_s)
+        )
+        try:
+            while not proof.done():
+                await asyncio.wait({proof}, timeout=_LOOK_S)
+                if not proof.done() and (reason := await self._refused(version)):
+                    raise NotHealthy(reason)
+            return proof.result()
+        finally:
+            await stopped(proof)
+
+    async def _refused(self, version: str) -> str:
+        """Why the launcher did not roll this version out; "" as long as it has not said so."""
+        last = await self._ctx.log.last(self._subject)
+        event = last.event if last is not None else None
+        if isinstance(event, DeploymentFailed) and event.version == version:
+            return event.reason
+        return ""
+
     async def give_up(self, version: str, reason: str) -> Done:
         """Go back to the version before; without one, the ports are free again."""
         command = GiveUp(
@@ -86,7 +114,8 @@ class Rollout:
         def _decide(state: State) -> Sequence[Event]:
             events: list[Event] = list(decide(command, state))
             last = events[-1] if events else None
-            if isinstance(last, DeploymentRolledBack) and not last.to_version:
+            nothing_left = isinstance(last, DeploymentRolledBack) and not last.to_version
+            if nothing_left and not self._built_in:
                 events.append(self._released(state))
             return events
 
@@ -99,7 +128,7 @@ class Rollout:
             NotFound: it is not deployed.
             StepFailed: it is a part of this system.
         """
-        if self._service in BASE_PORTS:
+        if self._built_in:
             raise StepFailed("retire", f"{self._service} is a part of this system")
         command = Retire(
             service_name=self._service,
@@ -118,7 +147,7 @@ class Rollout:
     async def _begin(self, build: BuildState, document: dict[str, Any], state: State) -> None:
         assert build.started is not None
         assert build.packaged is not None
-        port = state.port
+        port = BASE_PORTS[self._service] if self._built_in else state.port
         writes: list[Write] = []
         if port is None:
             port, reservation = await self._reserve(document)

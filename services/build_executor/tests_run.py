@@ -2,11 +2,13 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.sandbox import Limits, Result, best_level, run
 
+_PRODUCT = Path(__file__).resolve().parents[2]
 _REPORT_CHARS = 8000
 _COUNTS = re.compile(r"(\d+) (passed|failed|errors?)\b")
 
@@ -30,15 +32,21 @@ class Outcome:
         return stopped + self.result.output[-_REPORT_CHARS:]
 
 
-async def run_tests(tree: Path, *, wanted: str, limits: Limits | None = None) -> Outcome:
-    """Return how the tests in ``tree`` went.
+async def run_tests(
+    tree: Path, *, wanted: str, limits: Limits | None = None, arguments: Sequence[str] = ()
+) -> Outcome:
+    """Return how the tests in ``tree`` went. ``arguments`` are further ones for pytest.
 
     Raises:
         WrongSetting: the sandbox that is asked for does not work here.
     """
     variant = await best_level(wanted)
     command = [sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider"]
-    env = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # only what the project itself names
+    command += arguments
+    env = {
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # only what the project itself names
+        "PYTHONPATH": str(_PRODUCT),  # an executor that was deployed brings its own
+    }
     result = await run(command, tree, variant=variant, limits=limits, env=env)
     return read(result)
 

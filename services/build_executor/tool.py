@@ -1,6 +1,7 @@
 """The steps that need a processor, each in a process of its own: ``python -m ...tool STEP FOLDER``.
 
 ``generate``  reads ``{document, version}`` on stdin, writes ``tree/``
+``collect``   reads ``{source, component, version, source_digest}``, writes ``tree/``: a component
 ``package``   reads ``tree/``, writes ``dist/``: the wheel and ``sbom.cdx.json``
 
 Either prints one JSON object; a refusal is exit 1 with one line on stderr.
@@ -11,6 +12,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,12 +27,7 @@ def generate(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
 
     began = time.monotonic()
     project = generate(read_spec(job["document"]), version=job["version"])
-    tree = folder / "tree"
-    shutil.rmtree(tree, ignore_errors=True)
-    for name, data in project.files.items():
-        path = tree / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+    _write(folder / "tree", project.files)
     return {
         "files": len(project.files),
         "lines": project.lines,
@@ -39,6 +36,38 @@ def generate(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         "templates_digest": _templates_digest(),
         "duration_s": round(time.monotonic() - began, 3),
     }
+
+
+def collect(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """Write the tree of a component, if its source is still the one that was cleared."""
+    from infra import components
+
+    began = time.monotonic()
+    root, name = Path(job["source"]), job["component"]
+    found = components.digest_of(root, name)
+    if found != job["source_digest"]:
+        raise components.NotBuildable(
+            f"the source of {name} has changed since its SPEC was accepted: submit it again"
+        )
+    files = components.project(root, name, job["version"])
+    _write(folder / "tree", files)
+    packaged = components.packaged(root, name)
+    return {
+        "files": len(packaged),
+        "lines": sum(data.count(b"\n") for path, data in packaged.items() if path.endswith(".py")),
+        "tree_digest": components.tree_digest(files),
+        "generator_version": f"source {components.platform_version(root)}",
+        "templates_digest": "",
+        "duration_s": round(time.monotonic() - began, 3),
+    }
+
+
+def _write(tree: Path, files: Mapping[str, bytes]) -> None:
+    shutil.rmtree(tree, ignore_errors=True)
+    for name, data in files.items():
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
 
 
 def _templates_digest() -> str:
@@ -73,7 +102,8 @@ def main() -> None:
     step, folder = sys.argv[1], Path(sys.argv[2])
     text = sys.stdin.read()
     try:
-        done = {"generate": generate, "package": package}[step](folder, json.loads(text or "{}"))
+        steps = {"generate": generate, "collect": collect, "package": package}
+        done = steps[step](folder, json.loads(text or "{}"))
     except DomainError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     sys.stdout.write(json.dumps(done))

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from domain.build import Cancel, Fail, State
 from domain.deployment import fold
 from domain.errors import IllegalTransition, NotFound
+from infra.components import NotBuildable
 from infra.ports import Context, Term
 from infra.settings import BASE_PORTS
 from infra.work import Worker
@@ -14,7 +15,7 @@ from projections.builds import BUILDS, BuildRow
 from projections.specs import PIPELINES, PipelineRow
 from services.build_executor.bench import StepFailed, stopped
 from services.build_executor.claims import Claim, load, record
-from services.build_executor.make import Maker, spec_of
+from services.build_executor.make import Maker, recipe_of
 from services.build_executor.rollout import HEALTHY_S_MAX, Rollout
 
 _STAGES = ("spec", "build", "deploy")
@@ -35,8 +36,8 @@ def _ready(ctx: Context, row: PipelineRow) -> Claim | None:
     claim = Claim(row)
     if not row.cleared:
         return None
-    if row.intent.kind != "service":
-        return claim  # needs no SPEC: it is taken out of service, or refused
+    if row.intent.kind == "retire":
+        return claim  # needs no SPEC
     build = ctx.views.get(BUILDS, claim.build_id)
     return claim if build is not None and may_go_on(row, build) else None
 
@@ -67,6 +68,8 @@ class Step:
             return await self._go_on(claim, term)
         except StepFailed as error:
             return await self._fail(claim, term, error.step, error.reason)
+        except NotBuildable as error:
+            return await self._fail(claim, term, "source", str(error))
         except IllegalTransition:
             return (await load(self._ctx, claim))[1]  # cancelled meanwhile: the first end counts
 
@@ -77,16 +80,16 @@ class Step:
     async def _go_on(self, claim: Claim, term: Term) -> int:
         if claim.intent.kind == "retire":
             return await self._retire(claim, term)
-        if claim.intent.kind == "component" or claim.intent.service_name in BASE_PORTS:
-            name = claim.intent.service_name
+        name = claim.intent.service_name
+        if claim.intent.kind == "service" and name in BASE_PORTS:
             raise StepFailed("claim", f"{name} is a part of this system, not a generated service")
         state, position = await load(self._ctx, claim)
         if state.ended:
             return position
-        document, digest, version = spec_of(self._ctx, claim)
+        recipe, document = recipe_of(self._ctx, claim)
         if state.packaged is None:
             maker = Maker(self._ctx, claim, term)
-            state = await self._unless_cancelled(claim, term, maker.make(document, digest, version))
+            state = await self._unless_cancelled(claim, term, maker.make(recipe))
         if state.packaged is None or not self._may_deploy(claim, state):
             return (await load(self._ctx, claim))[1]
         rollout = Rollout(self._ctx, claim, term, within_s=self._healthy_s)

@@ -8,6 +8,7 @@ from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from domain import component
 from domain.errors import Invalid, NotFound
 from domain.event import Event
 from domain.intake import settle
@@ -180,7 +181,9 @@ def _specs(ctx: Context) -> type[Controller]:
             row = _found(ctx, intent_id)
             if not row.document:
                 raise NotFound(f"the SPEC of {intent_id} needs detail first")
-            text = render(read_spec(row.document))
+            document = row.document
+            known = component.is_component(document)
+            text = component.render(document) if known else render(read_spec(document))
             return Response(text, media_type="text/markdown; charset=utf-8")
 
     return Specs

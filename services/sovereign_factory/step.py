@@ -13,6 +13,7 @@ from domain.spec.draft import draft
 from infra import spec_cel
 from infra.ports import Context, Meta, Term, Write
 from projections.specs import PIPELINES, SPECS, PipelineRow
+from services.sovereign_factory import components
 from services.sovereign_factory.assembly import Assembly
 
 
@@ -26,9 +27,7 @@ async def assemble(ctx: Context, assembly: Assembly, row: PipelineRow, term: Ter
     last = await ctx.log.last(f"events.spec.{row.intent_id}")
     if last is not None and last.event.attempt >= row.attempt:  # type: ignore[attr-defined]
         return last.position
-    events = await assembly.events(
-        row.intent, attempt=row.attempt, version=next_version(ctx, row), at=ctx.clock.now()
-    )
+    events = await _events(ctx, assembly, row)
     meta = Meta(
         command_id=f"{row.intent_id}/{row.attempt}/spec",
         actor=ctx.service,
@@ -40,6 +39,14 @@ async def assemble(ctx: Context, assembly: Assembly, row: PipelineRow, term: Ter
     writes = _writes(events, expected if len(events) > 1 else None)
     positions = await ctx.log.append(writes, meta=meta, fence=term.fence)
     return positions[-1]
+
+
+async def _events(ctx: Context, assembly: Assembly, row: PipelineRow) -> Sequence[Event]:
+    at = ctx.clock.now()
+    if row.intent.kind == "component":
+        return await components.events(ctx, row.intent, attempt=row.attempt, at=at)
+    version = next_version(ctx, row)
+    return await assembly.events(row.intent, attempt=row.attempt, version=version, at=at)
 
 
 async def unassembled(ctx: Context, row: PipelineRow, term: Term, reason: str) -> int:
@@ -85,7 +92,7 @@ async def answer(
         raise NotFound(f"no intent {intent_id}")
     last = await ctx.log.last(f"events.spec.{intent_id}")
     waits = last is not None and isinstance(last.event, SpecNeedsDetail)
-    if row.ended or last is None or not waits:
+    if row.ended or last is None or not waits or row.intent.kind != "service":
         raise IllegalTransition(f"the SPEC of {intent_id} does not wait for detail")
     told = row.intent.model_copy(update={"spec": {**(row.intent.spec or {}), **detail}})
     made = draft(told, version=next_version(ctx, row), judge=spec_cel.judge)

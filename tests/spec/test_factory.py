@@ -125,12 +125,40 @@ async def test_an_approval_clears_an_intent(world: World) -> None:
     assert (await settled(world)).status == "accepted"
 
 
-async def test_components_and_retirements_need_no_spec(world: World) -> None:
-    component = intent("governance", intent_id="c" * 8, kind="component")
-    await clear(world, component)
+async def test_a_retirement_needs_no_spec(world: World) -> None:
+    retirement = intent("parking-lots", intent_id="c" * 8, kind="retire")
+    await clear(world, retirement)
     await clear(world, intent())
     await settled(world)
-    assert await events(world, component.intent_id) == []
+    assert await events(world, retirement.intent_id) == []
+
+
+async def test_the_spec_of_a_component_is_its_source_and_its_tests(world: World) -> None:
+    component = intent(
+        "governance", key_features=["Decides by policies", "Explains each decision"],
+        kind="component", intent_id="c" * 8,
+    )  # fmt: skip
+    await clear(world, component)
+    row = await settled(world, component.intent_id)
+    assert row.status == "accepted"
+    assert row.version.endswith("+b1")
+    assert len(row.document["source_digest"]) == 64
+    assert row.document["tests"]
+    assert await events(world, component.intent_id) == [
+        "SpecDrafted", "SpecVerified", "SpecAccepted",
+    ]  # fmt: skip
+    text = (await world.client.get(f"/specs/{component.intent_id}/SPEC.md")).text
+    assert row.document["source_digest"] in text
+
+
+async def test_a_source_that_changed_since_the_submission_is_not_specified(world: World) -> None:
+    component = intent(
+        "governance", kind="component", intent_id="c" * 8, metadata={"source_digest": "0" * 64}
+    )
+    await clear(world, component)
+    row = await settled(world, component.intent_id)
+    assert row.status == "needs_detail"
+    assert "submit it again" in row.questions[0]
 
 
 async def test_a_cancelled_intent_is_no_work(tmp_path: Path) -> None:
