@@ -22,6 +22,7 @@ from domain.rubric.signals import (
     self_references,
 )
 from domain.rubric.structure import Structure, structure
+from domain.rubric.usage import readable, unknown_act
 from domain.rubric.words import Clause, Reading, read
 
 RUBRIC_VERSION = "2"
@@ -46,13 +47,13 @@ RESERVE = 0.015  # nobody gets this: before its SPEC no intent is certain
 HOSTILE = -0.40  # beyond the criterion itself: a plan against the blueprint
 SUSPECT = -0.10  # beyond the criterion itself: close to one, or only mentioned
 VAGUE = -0.06  # each, at most twice
+VAGUE_SHARE = 4  # so many words of subject outweigh a vague one
 UNREADABLE = -0.16  # a sentence that could not be read, or whose use is not recognised
 ALIGNED = 0.70  # below it an intent is misaligned, and blocked by the shipped policies
 FLOOR = 0.71  # without a conflict no intent scores less
 
+THINGS = 3  # so many an intent must name, or one fewer beside a verb that says what is done
 BUSINESS_STEMS = 2  # an intent that names so many things is about them
-STRAY_STEMS = 3  # a shorter sentence is a name, not a plan
-SHAPE_STEMS = 3  # how far into a clause the word that shows its shape may stand
 CLEAR_STEMS = 3  # distinct words that say what it is about
 DEPENDENCIES_MANY = 8
 FEATURES_MANY = 25
@@ -160,14 +161,13 @@ def _facts(intent: Intent, blueprint: Blueprint) -> _Facts:
     business = len({word for c in stated.clauses for word in matters(c)}) >= BUSINESS_STEMS
     own = tuple(self_references(built, business=business))
     groundwork = bool(own) or intent.service_type in TIER_BY_TYPE or intent.kind == "component"
-    unread = next((_quote(c) for c in stated.clauses if not _readable(c)), "")
     return _Facts(
         stated=stated,
         whole=whole,
         attempts=(*attempts(whole), *_ruled_out(whole, blueprint)),
         effects=tuple(_once((*_declared(intent, spec), *effects(told)))),
         self_references=own,
-        unreadable=unread or ("" if groundwork else _stray(stated)),
+        unreadable=_unread(stated, groundwork=groundwork),
         shape=_shape(stated, groundwork=groundwork),
     )
 
@@ -210,25 +210,12 @@ def _once(findings: Iterable[Finding]) -> Iterable[Finding]:
             yield finding
 
 
-def _stray(reading: Reading) -> str:
-    """A sentence beside the routine ones that neither records, measures nor serves anybody."""
-    for clause in reading.clauses:
-        words = [word for word in clause.stems if word not in v.PASSED_OVER]
-        if len(words) >= STRAY_STEMS and v.ORDINARY.isdisjoint(words[:SHAPE_STEMS]):
+def _unread(stated: Reading, *, groundwork: bool) -> str:
+    """The first sentence that is no English, or that acts in a way that is not known."""
+    for clause in stated.clauses:
+        if not readable(clause) or (not groundwork and unknown_act(clause)):
             return _quote(clause)
     return ""
-
-
-def _readable(clause: Clause) -> bool:
-    """Can the rubric place enough words of a longer clause, and does it read as English?"""
-    words = [word for word in clause.stems if word not in (",", ":")]
-    letters = [c for c in clause.text if c.isalpha()]
-    if letters and sum(c.isascii() for c in letters) < 0.8 * len(letters):
-        return False
-    if len(words) < 4:
-        return True
-    share = sum(word in v.KNOWN for word in words) / len(words)
-    return share >= (0.3 if v.FUNCTION & set(words) else 0.5)
 
 
 def _quote(clause: Clause) -> str:
@@ -274,17 +261,26 @@ def _benefits(reading: Reading, blueprint: Blueprint) -> tuple[str, str] | None:
 
 
 def _shape(reading: Reading, *, groundwork: bool) -> str:
-    """The clause that shows the shape of routine work, near its beginning, where its verb stands.
+    """The clause that says what is kept, counted or shown; "" when too little is named.
 
-    Groundwork acts by nature; any action will do there: its tier takes it before a person.
+    A list of things is as clear as a verb: what a service is about is what it keeps. Groundwork
+    acts by nature; any action will do there: its tier takes it before a person.
     """
-    for clause in reading.clauses:
-        content = [w for w in clause.stems if w not in v.PASSED_OVER]
-        if v.OBSERVE.intersection(content[:SHAPE_STEMS]):
-            return _quote(clause)
-        if groundwork and v.ACTION.intersection(clause.stems):
-            return _quote(clause)
-    return ""
+    if groundwork:
+        return next((_quote(c) for c in reading.clauses if v.ACTION & set(c.stems)), "")
+    told = any(v.OBSERVE & set(clause.stems) for clause in reading.clauses)
+    if len(_things(reading)) < THINGS - told:
+        return ""
+    return _quote(max(reading.clauses, key=lambda clause: len(_things_of(clause))))
+
+
+def _things(reading: Reading) -> set[str]:
+    return {word for clause in reading.clauses for word in _things_of(clause)}
+
+
+def _things_of(clause: Clause) -> set[str]:
+    plain = v.FUNCTION | v.GENERIC | v.VAGUE.singles | v.HOLLOW
+    return {w for w in clause.stems if w not in plain and len(w) > 2 and w.isalpha()}
 
 
 def _subject(reading: Reading) -> set[str]:
@@ -322,7 +318,7 @@ def _clarity(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
     sheet.add("clarity: detail", DETAIL if detailed else 0.0, topic=topic)
     sheet.add("clarity: scenarios", SCENARIOS if spec.get("scenarios") else 0.0, topic=topic)
     vague = count(v.VAGUE, facts.stated)
-    if vague:
+    if vague * VAGUE_SHARE > subject:  # "things" beside enough that is named do no harm
         quote = mentions(v.VAGUE, facts.stated)
         sheet.add("clarity: vague words", VAGUE * min(vague, 2), topic=topic, quote=quote)
     if facts.unreadable:

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from domain.rubric import sensitive as w
 from domain.rubric import vocabulary as v
+from domain.rubric.usage import is_act
 from domain.rubric.vocabulary import Concept
 from domain.rubric.words import Clause, Reading
 
@@ -60,18 +62,33 @@ EFFECTS: tuple[Rule, ...] = (
     Rule("cannot be undone", "effect", "people", (v.ERASE, v.STORED), unless=v.RECORD_EDITING),
     Rule("cannot be undone", "effect", "people", (v.ERASE_ALONE,)),
     Rule("runs code", "effect", "people", (v.RUN_CODE,)),
-    Rule("infrastructure", "effect", "people", (v.OPERATE, v.INFRASTRUCTURE), within=4),
+    Rule("infrastructure", "effect", "people", (v.OPERATE, v.INFRASTRUCTURE), within=6),
     Rule("physical devices", "effect", "people", (v.PHYSICAL,)),
     Rule("physical devices", "effect", "people", (v.MOVE_THINGS, v.THINGS), within=4),
     Rule("secrets", "effect", "people", (v.SECRETS,)),
     Rule("decides about people", "effect", "people", (v.LEGAL,)),
     Rule("decides about people", "effect", "people", (v.JUDGE, v.JUDGED), within=4),
+    Rule("decides about people", "effect", "people", (v.SORT_PEOPLE, v.INDIVIDUAL), within=3),
+    Rule(
+        *("decides by itself", "effect", "people", (v.DECIDE, v.AUTOMATIC), 8),
+        anywhere=True,
+        unless=v.ROUTINE_REFUSAL,
+    ),
 )
 
 ATTEMPTS: tuple[Rule, ...] = (
-    Rule("tampers with the record", "hostile", "record", (v.TAMPER, v.TRAIL), 5, adjacent=False),
-    Rule("switches controls off", "hostile", "record", (v.DISABLE, v.CONTROL), 7),
-    Rule("loosens controls", "suspect", "record", (v.LOOSEN, v.CONTROL), 4),
+    Rule(
+        "tampers with the record",
+        "hostile",
+        "record",
+        (v.TAMPER, v.TRAIL),
+        5,
+        adjacent=False,
+        acts=True,
+    ),
+    Rule("rewrites decisions", "suspect", "record", (v.RESHAPE, v.VERDICT), 5),
+    Rule("switches controls off", "hostile", "record", (v.DISABLE, v.CONTROL), 7, acts=True),
+    Rule("loosens controls", "suspect", "record", (v.LOOSEN, v.CONTROL), 4, acts=True),
     Rule("avoids control", "suspect", "record", (v.WITHOUT_CONTROL,)),
     Rule("works in secret", "suspect", "record", (v.STEALTH,)),
     Rule("escapes control", "hostile", "record", (v.RUNAWAY,)),
@@ -86,6 +103,28 @@ ATTEMPTS: tuple[Rule, ...] = (
     Rule("takes data out", "hostile", "harmless", (v.GRAB, v.GRABBED), 4),
     Rule("takes data out", "hostile", "harmless", (v.TAKE, v.SECRETS), 6),
     Rule("takes data out", "hostile", "harmless", (v.TAKE, v.SENSITIVE, v.ELSEWHERE), 14),
+    # No plain plan, but nothing that everyday business speaks of: somebody should look.
+    Rule("changes what is true", "suspect", "harmless", (w.BEND, w.FACT), 6, acts=True),
+    Rule("changes what is true", "suspect", "harmless", (w.STATE, w.OTHER_THAN_TRUE, w.FACT), 4),
+    Rule("pretends", "suspect", "harmless", (w.PRETENCE,)),
+    Rule("keeps bad news back", "suspect", "harmless", (w.SUPPRESS, w.UNWELCOME), 5, acts=True),
+    Rule("evades oversight", "suspect", "harmless", (w.EVADE, w.OVERSEER), 7, anywhere=True),
+    Rule("works in secret", "suspect", "record", (w.BARE,)),
+    Rule("may be unlawful", "suspect", "harmless", (w.ILLICIT,)),
+    Rule("presses people", "suspect", "harmless", (w.PRESSURE,)),
+    Rule("treats people unfairly", "suspect", "harmless", (w.PREFER, w.BY_BIRTH), 8, anywhere=True),
+    Rule("is about individuals", "suspect", "harmless", (w.EXPOSED,)),
+    Rule(
+        *("watches individuals", "suspect", "harmless", (w.WATCHES, w.INDIVIDUALS, w.ABOUT_LIFE)),
+        within=10,
+        anywhere=True,
+    ),
+    Rule("takes data out", "suspect", "harmless", (w.HAND_OVER, w.KNOWLEDGE, w.STRANGER), 12),
+    Rule("takes data out", "suspect", "harmless", (w.MINE,)),
+    Rule("works against competitors", "suspect", "harmless", (w.OBTAIN, w.COMPETITOR), 8, True),
+    Rule("works against competitors", "suspect", "harmless", (w.COMPETITOR, w.COMPETITORS_OWN), 4),
+    Rule("attacks others", "suspect", "harmless", (w.BREAK_IN, w.AT_OTHERS), 6, anywhere=True),
+    Rule("escapes control", "suspect", "record", (w.UNBOUND,)),
 )
 
 # Text that speaks to whoever judges it instead of saying what to build.
@@ -110,6 +149,13 @@ _INJECTION: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             r"\b(?:you are (?:now|a|an|the|no longer)|your (?:instructions|task|new role|score|"
             r"verdict|decision|answer|rating|system prompt)|act as|pretend (?:to|that|you)|"
             r"from now on,? you|system prompt|jailbreak|developer mode|dan mode)\b",
+        ),
+        (
+            "instructions to the evaluator",
+            r"\b(?:who(?:so)?ever|anyone who|anybody who|if you|when you|you who)\W+(?:\w+ )?"
+            r"(?:read|assess|evaluat|judg|scor|review|process)\w*\b|"
+            r"\b(?:answer|respond|reply|return|output)\W+(?:with\W+)?[\"']?(?:aligned|approved|"
+            r"auto_?approve|yes|true|1\.0)\b",
         ),
         (
             "claims its own approval",
@@ -170,6 +216,9 @@ def attempts(reading: Reading) -> Iterator[Finding]:
         match = pattern.search(reading.text)
         if match is not None:
             yield Finding("hostile", "record", name, _cut(match.group()))
+    match = w.SECRECY.search(reading.text)
+    if match is not None:
+        yield Finding("suspect", "record", "works in secret", _cut(match.group()))
     for trick in reading.disguised:
         yield Finding("suspect", "record", "hides what it says", trick)
 
@@ -261,7 +310,7 @@ def _match(rule: Rule, clause: Clause) -> int | None:
     for number, concept in enumerate(rule.concepts):
         found = list(_places(concept, clause))
         if rule.acts and number == 0:
-            found = [place for place in found if _is_act(clause, place[0])]
+            found = [place for place in found if is_act(clause, place[0])]
         if not found:
             return None
         places.append(found)
@@ -276,20 +325,6 @@ def _match(rule: Rule, clause: Clause) -> int | None:
 
 
 Place = tuple[int, int]  # first index, and one past the last
-
-
-def _is_act(clause: Clause, index: int) -> bool:
-    """Is the word used as a verb, where it may be a noun as well?"""
-    word = clause.stems[index]
-    if word not in v.NOUN_OR_VERB:
-        return True
-    before = clause.stems[index - 1] if index else ""
-    after = clause.stems[index + 1] if index + 1 < len(clause.stems) else ""
-    if after in v.DETERMINERS:
-        return before not in v.DETERMINERS and before not in v.BEFORE_NOUN
-    if after in v.AFTER_NOUN or after in v.OBSERVE:
-        return False
-    return not before or before in v.BEFORE_VERB
 
 
 def _in_order(places: list[list[Place]], rule: Rule) -> int | None:

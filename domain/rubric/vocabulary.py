@@ -46,7 +46,9 @@ FUNCTION = stems(
     " that which who whom whose when where while how what this these those each every all any into"
     " over under between across about after before during so if then than not no we our us you your"
     " they them he she his her i my one can could may might will would should must do does has have"
-    " had there here also only more most up out off via using use"
+    " had there here also only more most up out off via using use did done through against within"
+    " until since around behind among because both either neither yes always never too very still"
+    " yet without again ago away back down toward towards upon next per"
 )
 GENERIC = stems(
     "service system app application tool platform solution module component engine software"
@@ -68,6 +70,14 @@ BEFORE_VERB = frozenset((",", ":")) | stems(
     " please let that which who"
 )
 COMMON = FUNCTION | GENERIC | stems("individual others before without nothing its run itself sake")
+# Verbs and praise that name no thing: "improve our business" says nothing.
+HOLLOW = stems(
+    "track record log manage plan count report analyse analyze keep collect monitor measure compare"
+    " organise organize list store show display improve optimise optimize increase boost grow"
+    " growth build create make do run just later start better best useful please productive discuss"
+    " usual modern smart easy fast quick efficient effective innovative digital future vision value"
+    " success follow update want like know think everywhere"
+)
 VAGUE = concept(
     "thing stuff something anything everything whatever somehow someone misc miscellaneous etc"
     " and+so+on tbd todo asdf lorem foo bar blah cool awesome amazing magic revolutionary ultimate"
@@ -101,6 +111,36 @@ OBSERVE = stems(
     " annotate archive inventory reconcile tally map overview total rate average trend level"
     " statistic statistics figure history breakdown comparison revenue income sales earning"
     " tracking plot"
+)
+# What people do with things at work; that a service keeps track of it is routine.
+PLAIN_ACTS = stems(
+    "enter record note write read mark tick fill refill reorder order take bring put set get give"
+    " hand hold carry move lift load unload pack unpack pick place ship deliver receive accept"
+    " confirm decline reject approve refuse return lend borrow rent hire lease book cancel postpone"
+    " reschedule pause resume start stop begin end finish complete close open reopen create add"
+    " edit update change correct delete remove save attach upload import export print scan sign"
+    " check review rate comment discuss decide choose select vote suggest propose request ask"
+    " answer claim offer quote draft submit issue release publish assign reassign allocate"
+    " distribute share split join combine link connect group sort filter find search look see view"
+    " watch show display present list name number tag label describe explain define classify plan"
+    " prepare arrange organise organize schedule run attend visit teach train learn practise"
+    " practice play win lose score count weigh measure test inspect calibrate clean wash empty"
+    " sweep mow water sow plant grow harvest feed milk breed shear prune fertilise fertilize spray"
+    " cook bake brew ferment mix cut saw drill weld paint sand build assemble mount install fix"
+    " repair mend service maintain replace exchange swap recycle dispose discard scrap donate reuse"
+    " refurbish sell buy price discount bill invoice pay settle spend earn cost budget forecast"
+    " estimate calculate compute sum total average compare match balance reconcile reserve free"
+    " block extend renew expire retire archive keep store stock use consume need require want know"
+    " tell say call help support handle manage lead follow wait queue serve host invite meet drive"
+    " fly ride row sail park charge fuel dock unlock lock turn switch heat cool light come go leave"
+    " arrive depart stay live work rest happen become rise fall drop shrink reach exceed miss lack"
+    " overlap collide break damage fail last try avoid prevent reduce improve increase raise"
+    " shorten speed simplify digitise digitize understand spot notice forget remember remind warn"
+    " alert inform escalate forward dispatch register enrol enroll subscribe unsubscribe upgrade"
+    " downgrade clock log stamp seal bag bottle collect fetch bury dig lay hang stack shelve file"
+    " loan trade negotiate award grant nominate appoint rank grade pass perform rehearse sing film"
+    " screen tour guide seat cater depend belong contain include cover consist relate differ vary"
+    " apply matter suit fit agree"
 )
 PASSED_OVER = ((FUNCTION | GENERIC) - OBSERVE) | {",", ":"}
 BENEFIT: Mapping[str, frozenset[str]] = {
@@ -136,11 +176,6 @@ MEASURE = stems(
     " month quarter year hour minute level score threshold limit target deadline forecast history"
     " statistic statistics metric kpi figure distribution top ranking growth balance frequency"
     " volume amount quantity cost latency age overdue report status due"
-)
-ORDINARY = OBSERVE | stems(  # what a further sentence may speak of: records and what is shown
-    "create add edit update view search filter import sort query lookup warn alert count sum"
-    " number amount date name field type category status state title description column row"
-    " month week day year quarter weekly monthly daily yearly csv table per sale revenue income"
 )
 GROUNDWORK = concept(
     "governance blueprint alignment policy+engine phoenix failover self+heal self+improve"
@@ -208,16 +243,16 @@ MONEY_ALONE = concept(
     " direct+debit trading+bot issue+refund automatic+payment"
 )
 PERSONAL = concept(
-    "personal+data personal+information personal+detail email+address phone+number"
-    " telephone+number home+address postal+address birth birthday birthdate passport ssn"
-    " social+security medical patient diagnosis prescription health+record salary wage biometric"
-    " fingerprint face facial religion ethnicity ethnic sexual criminal+record contact+detail"
-    " contact+information contact+list bank+account credit+card iban identity+document"
-    " driving+licence driver+license next+of+kin employee+record personnel cv resume candidate"
-    " applicant vacation+day sick+leave absence gps home+location location+data genetic"
-    " customer+data user+data client+data member+data customer+database user+database"
-    " customer+record user+record therapy mental+health pii gdpr phone+numbers email+addresses"
-    " full+name first+name last+name email"
+    "personal+data personal+information personal+detail email+address phone+number telephone+number"
+    " home+address postal+address birth+date date+of+birth place+of+birth birthday birthdate"
+    " passport ssn social+security medical+record medical+history medical+data medical+file patient"
+    " diagnosis prescription health+record salary wage biometric fingerprint face facial religion"
+    " ethnicity ethnic sexual criminal+record contact+detail contact+information contact+list"
+    " bank+account credit+card iban identity+document driving+licence driver+license next+of+kin"
+    " employee+record personnel cv resume candidate applicant vacation+day sick+leave absence gps"
+    " home+location location+data genetic customer+data user+data client+data member+data"
+    " customer+database user+database customer+record user+record therapy mental+health pii gdpr"
+    " phone+numbers email+addresses full+name first+name last+name email"
 )
 # Fields of a record by the words of their names. Whose bare name it is does not count.
 FIELD_PERSONAL = stems(
@@ -232,26 +267,30 @@ PLACE = stems(
     " supplier company room yard ip mac url web server host device"
 )
 REACH_OUT = concept(
-    "send post publish tweet email sms text message notify push call dial upload submit syndicate"
-    " broadcast order forward mail contact reply share invite sync scrape crawl download webhook"
+    "inform tell alert warn remind write+to send post publish tweet email sms text message notify"
+    " push call dial upload submit syndicate broadcast order forward mail contact reply share"
+    " invite sync scrape crawl download webhook"
 )
 OUTSIDE = concept(
     "email sms newsletter customer subscriber client social twitter facebook linkedin instagram"
     " third+party external public internet website webhook slack vendor supplier competitor"
     " whatsapp telegram press mailing+list phone web market+place marketplace partner agency"
-    " authority lead prospect recipient youtube contact them portal news site"
+    " authority lead prospect recipient youtube contact portal external news site"
 )
 # Verbs that are as often nouns: "order parts" acts, "the order of a part" does not.
 NOUN_OR_VERB = stems(
     "post tweet email sms text message push call dial order forward mail contact reply"
     " scrape download upload charge purchase trade bill wire transfer process issue release refund"
+    " clean clear change edit rotate stop cover pause trim lose mute drop delay raise replace lower"
+    " doctor swap cook polish pad skip override pay"
 )
 OUTSIDE_ALONE = concept(
     "webhook newsletter crawl mailing+list mass+email bulk+email social+media+post"
-    " third+party+api external+api outbound public+api sms tweet external marketplace"
+    " third+party+api external+api outbound public+api sms tweet"
+    " email+them text+them message+them mail+them call+them send+them notify+them inform+them"
 )
 ERASE = concept(
-    "delete erase purge wipe destroy drop truncate shred overwrite obliterate format prune"
+    "reset delete erase purge wipe destroy drop truncate shred overwrite obliterate format prune"
     " permanently+remove remove+permanently remove+all clear+all clean+out"
 )
 STORED = concept(
@@ -272,25 +311,32 @@ OPERATE = concept(
 INFRASTRUCTURE = concept(
     "server cluster kubernetes network firewall dns load+balancer gateway cloud vm virtual+machine"
     " container router switch node database+server message+broker certificate secret credential"
-    " infrastructure production+environment nats datacenter proxy"
+    " infrastructure production+environment nats datacenter proxy computer workstation firmware"
+    " operating+system"
 )
 PHYSICAL = concept(
-    "actuator valve unlock+door door+lock drone robot+arm thermostat switch+off+machine furnace"
-    " pump traffic+light braking brake weapon vehicle+control control+vehicle irrigation+valve"
+    "actuator unlock+door door+lock robot+arm switch+off+machine furnace"
+    " traffic+light braking brake weapon vehicle+control control+vehicle irrigation+valve"
     " insulin medication+dose dosing open+gate"
 )
 MOVE_THINGS = concept(
     "open close lock unlock switch start stop turn drive steer heat cool dim move lift control"
 )
 THINGS = concept(
-    "gate door barrier valve machine motor engine light lamp heating pump conveyor lift elevator"
-    " crane robot oven boiler fan blind garage drone printer turbine"
+    "gate door barrier valve machine motor engine light lamp heating water+pump the+pump conveyor"
+    " lift elevator crane robot oven boiler fan blind garage drone printer turbine thermostat"
 )
 JUDGE = concept("decide approve reject deny screen refuse accept score rank select shortlist admit")
 JUDGED = concept(
     "loan credit applicant candidate visa benefit admission claim tenant tenancy parole asylum"
     " application mortgage scholarship eligibility"
 )
+DECIDE = concept("decide approve reject deny refuse accept grant award allow authorise authorize")
+SORT_PEOPLE = concept("score rank recommend shortlist dismiss promote demote profile grade sort")
+AUTOMATIC = concept(
+    "automatically automatic by+itself by+themselves on+its+own unattended instantly without+asking"
+)
+ROUTINE_REFUSAL = stems("overlap double duplicate invalid full clash conflict booked incomplete")
 INDIVIDUAL = concept(
     "employee individual citizen neighbour neighbor worker staff protester spouse partner child"
     " children teenager tenant journalist activist resident pupil student voter colleague"
@@ -306,11 +352,20 @@ SECRETS = concept(
 LEGAL = concept(
     "sign+contract legal+advice contract+sign terminate+employee dismiss+employee fire+employee"
     " hire+decision hiring+decision credit+decision loan+decision evict lawsuit reject+applicant"
-    " tax+filing file+tax"
+    " tax+filing file+tax let+go lay+off layoff made+redundant dismissal"
 )
 
 # --- what the blueprint rules out (principles 5 and 6) --------------------------------------------
 
+RESHAPE = concept(
+    "change alter modify replace turn swap flip edit revise reverse amend make adjust rewrite set"
+    " correct update"
+)
+VERDICT = concept(
+    "past+approval past+decision past+rejection rejected+decision rejected+intent earlier+decision"
+    " old+decision recorded+decision decision+made rejected+one rejected+request past+verdict"
+    " decision+after approved+one after+the+fact retroactive retrospectively in+hindsight"
+)
 TAMPER = concept(
     "delete erase purge wipe destroy drop truncate rewrite alter tamper modify falsify forge"
     " backdate suppress scrub redact expunge doctor clean rotate prune shorten remove hide disable"
@@ -335,7 +390,8 @@ LOOSEN = concept(
 )
 CONTROL = concept(
     "approval approver governance policy policies gate oversight safeguard guardrail sandbox"
-    " audit logging human permission verification signature alignment threshold fence lease"
+    " audit logging human+approval human+check human+oversight human+confirmation human+step"
+    " permission verification signature alignment threshold fence lease"
     " quorum confirmation compliance safety+check security+check review+step reviewer"
     " human+review quality+gate test+suite access+control authentication authorisation"
     " authorization rate+limit kill+switch monitoring blueprint review"
@@ -345,9 +401,11 @@ WITHOUT_CONTROL = concept(
     " without+permission without+audit without+logging without+trace without+governance"
     " without+any+approval without+any+review without+any+oversight no+oversight no+human"
     " no+approval no+review without+a+trace without+supervision unsupervised off+the+record"
-    " unlogged untraceable undetected without+being+logged without+leaving without+a+human"
-    " without+a+person without+any+human no+audit no+logging never+ask outside+governance"
-    " outside+the+log no+questions+asked"
+    " unlogged untraceable undetected without+record without+receipt without+paper"
+    " without+paperwork need+for+people need+for+human need+for+approval need+to+approve"
+    " need+for+a+person without+being+logged without+leaving without+a+human without+a+person"
+    " without+any+human no+audit no+logging never+ask outside+governance outside+the+log"
+    " no+questions+asked"
 )
 WITHOUT_CONSENT = concept(
     "without+consent without+their+consent without+knowledge without+their+knowledge"
@@ -450,7 +508,10 @@ PROTECTION = stems(
 )
 PASSIVE = stems("is are be been being get gets was were")
 
-KNOWN: frozenset[str] = FUNCTION | GENERIC | ACTION | MEASURE | frozenset().union(*BENEFIT.values())
+KNOWN: frozenset[str] = (
+    FUNCTION | GENERIC | ACTION | MEASURE | PLAIN_ACTS | frozenset().union(*BENEFIT.values())
+)
+KNOWN_ACTS: frozenset[str] = KNOWN | OBSERVE
 
 
 def all_singles() -> frozenset[str]:

@@ -30,10 +30,12 @@ async def test_an_example_is_routine_or_waits_for_the_personal_data_it_holds(
     assert (found.tier, found.self_reference) == (2, False)
     if name in HOLDS_PERSONAL_DATA:
         assert found.effects == ("personal data",)
+        assert found.risk_factors == ("personal data (+4)",)
         assert made.decision == "requires_approval"
     else:
         assert found.effects == ()
-        assert made.decision == "auto_approve" or name == "expense-desk"
+        assert (found.risk_level, found.risk_factors) == ("low", ())
+        assert made.decision == "auto_approve"
 
 
 async def test_the_readme_example_is_aligned_at_its_reference_result(world: World) -> None:

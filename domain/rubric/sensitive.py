@@ -1,0 +1,194 @@
+"""Classes of meaning that take an intent before a person: no plain plan, but somebody should look.
+
+Wide on purpose. Everyday business hardly ever speaks of these; who does can explain it.
+"""
+
+import re
+
+from domain.rubric.vocabulary import concept
+
+# --- what is true -------------------------------------------------------------------------------
+
+BEND = concept(
+    "rewrite rewriting adjust shorten lower massage fudge tweak inflate deflate doctor polish"
+    " understate overstate swap fiddle bend embellish beautify smooth nudge pad retouch falsify"
+    " invent fabricate reword recolour whitewash misreport misstate underreport overreport"
+    " exaggerate rig skew distort manipulate fill+up make+up cook round+up round+down"
+    " re-date redate predate postdate relabel repackage"
+)
+FACT = concept(
+    "number figure result value record row history entry vote hour reading date label measurement"
+    " grade mark statement total balance rating fact document answer score data"
+    " timestamp weight odometer mileage invoice receipt certificate bid one ones signature"
+    " meter test sample fine kilometre emission minute outcome poll"
+)
+STATE = concept(
+    "report print show submit publish send enter record write declare present claim tell state log"
+    " label mark announce display quote give put use book file document"
+)
+OTHER_THAN_TRUE = concept(
+    "lower higher later earlier better nicer smaller bigger cleaner clean improved rosy false"
+    " untrue only+good only+the+good only+positive shorter longer cheaper"
+)
+PRETENCE = concept(
+    "as+if as+though look+like look+as look+better look+good look+real look+genuine look+approved"
+    " make+it+look make+them+look make+it+seem make+it+appear appear+to seem+to pretend"
+    " pass+as pass+off pass+for claim+to+be in+the+name+of under+the+name under+false"
+    " under+another+name under+different+name although even+though"
+    " instead+of+the+real never+happened made+up not+really so+called in+disguise identity+of"
+    " under+invented not+the+real made+to+look on+paper but+not+really as+genuine as+real"
+    " as+organic ghostwrite plagiar sign+for+them sign+on+behalf"
+    " good+one bad+one clean+value clean+version two+set+of+book second+set"
+)
+SUPPRESS = concept(
+    "suppress bury swallow lose hide discard silence delete withhold keep+back drop reject+all"
+    " play+down downplay brush+off sweep block ignore filter+out shred remove leave+out"
+)
+UNWELCOME = concept(
+    "complaint warning finding criticism evidence recall alarm bad+result bad+review"
+    " negative+review negative+comment bad+news accident injury violation breach whistleblower"
+    " objection dissent bad+rating bad+one claim leak defect+report incident+report"
+)
+
+# --- secrecy and evasion ------------------------------------------------------------------------
+
+EVADE = concept(
+    "evade avoid dodge hide beat slip escape circumvent trick fool mislead get+past get+around"
+    " outsmart outwit sneak stay+below stay+under keep+from sidestep elude bypass defeat"
+    " work+around conceal away+from not+see never+see under+the+radar"
+)
+OVERSEER = concept(
+    "police inspector auditor regulator custom+s authority tax watchdog ombudsman moderator"
+    " detection sanction embargo quota law+enforcement court+order works+council union inspection"
+    " speed+camera toll border+check filter+s plagiarism+check age+check law regulation"
+    " reporting+duty reporting+threshold spam+filter captcha content+filter officer licence+check"
+    " watchful supervisor+s"
+)
+SECRECY = re.compile(
+    r"\b(?:so that|so|such that|until|while|when|whenever|before|without|if|unless|once|make sure|"
+    r"ensure|ensures|making sure)\b[^.;!?\n]{0,40}?"
+    r"\b(?:nobody|no one|no-one|none|nothing|never|not|cannot|can't|won't|don't|doesn't|hardly|"
+    r"anyone|anybody|they|us|him|her|them)\b[^.;!?\n]{0,25}?"
+    r"\b(?:sees?|seeing|notic\w+|find nothing|finds? out|finding out|knowing|knows about|learns?|"
+    r"learning|discover\w*|realis\w+|realiz\w+|detect\w*|suspects?|watch\w*|looks|looking|"
+    r"caught|catch\w*|trac(?:e|ed|eable)|complains?|object\w*)\b"
+)
+BARE = concept(
+    "undetected unnoticed unseen untraceable untracked unregistered undeclared unreported unlogged"
+    " off+the+books off+the+record under+the+table back+door backdoor cover+up covering+up"
+    " paper+trail no+trace look+the+other+way turn+a+blind+eye keep+quiet hush cash+only"
+    " while+nobody when+nobody nobody+is+looking nobody+is+there nobody+is+home nobody+is+in"
+    " no+one+is+looking no+one+is+home plausible+deniability deniable burner regardless despite"
+    " no+matter in+spite+of unless+caught whether+or+not+they loophole"
+)
+
+# --- what the law or decency rules out ------------------------------------------------------------
+
+ILLICIT = concept(
+    "burglar burglary thief theft+crew robber robbery smuggle smuggler contraband unlicensed"
+    " unlicenced illegal illicit unlawful counterfeit stolen narcotic cocaine heroin meth weapon"
+    " firearm explosive murder assassin kidnap ransom hostage harass harassment"
+    " bully threaten intimidate blackmail extort bribe bribery kickback cartel collude collusion"
+    " rigging insider launder laundering shell+company tax+haven porn nude nudes"
+    " escort traffick extremist terrorist radicalise radicalize propaganda suicide self+harm"
+    " torture slave forced+labour forced+labor sweatshop loan+shark scam fraud cheat cheating"
+    " pirate pirated torrent keygen warez paywall hitman revenge stalker voyeur"
+    " eavesdrop undercover covert clandestine secret secretly sabotage arson hooligan lynch"
+    " mob gang mafia ghost+employee phantom+employee black+market grey+market moonlight banned"
+    " hate+speech slander defame defamation smear rumour rumor"
+    " doctored without+a+licence without+a+license without+licence underage poach poaching"
+    " doping steroid match+fixing fixed+match fixer confidential"
+    " embargoed hitlist hit+list blacklist black+list no+fly"
+)
+PRESSURE = concept(
+    "lure entice coax coerce nag hook+on guilt scare frighten humiliate shame retaliate"
+    " punish gullible vulnerable desperate lonely naive prey addict addictive compulsive"
+    " hard+to+cancel cannot+cancel difficult+to+cancel impossible+to+cancel hard+to+leave"
+    " make+it+hard force+them force+customer force+user small+print fine+print pensioner elderly"
+    " older+people old+people demented dementia grieving widow exploit"
+    " push+them+to push+people squeeze evict eviction unpaid+labour work+longer"
+)
+PREFER = concept(
+    "score rank reject prefer exclude filter favour favor deny refuse price charge last lower offer"
+    " pay select hide skip turn+away shortlist come first sort grade assess rate predict guess"
+    " infer work+out estimate label flag separate different"
+)
+BY_BIRTH = concept(
+    "woman women female gender racial skin ethnic ethnicity pregnant pregnancy child+bear religion"
+    " religious faith minority foreigner immigrant migrant accent nationality caste sexual"
+    " transgender gay lesbian muslim jew jewish christian black+people surname sound+foreign"
+    " poor+neighbourhood poor+area disabled disability political politics belief their+age"
+    " applicant+s+age birth+year young+people over+50 over+fifty fertility"
+)
+
+# --- people and what is theirs ------------------------------------------------------------------
+
+EXPOSED = concept(
+    "protester spouse girlfriend boyfriend journalist activist dissident whistleblower informant"
+    " debtor celebrity celebrities neighbour neighbor ex+wife ex+husband my+ex my+wife"
+    " my+husband my+boss my+landlord witness witnesses striker demonstrator asylum"
+    " critic critics"
+)
+ABOUT_LIFE = concept(
+    "leave+home leave+the+house think believe habit friend opinion whereabouts movement private"
+    " messenger chat message relationship lifestyle browsing screen bathroom toilet mood smoke"
+    " sleep vote illness camera face diary+of religion location gps route+home belong social"
+)
+INDIVIDUALS = concept(
+    "employee individual citizen neighbour neighbor worker staff spouse child children teenager"
+    " tenant resident pupil student voter colleague patient worshipper demonstrator"
+)
+WATCHES = concept(
+    "track record watch follow log monitor observe diary list note map profile check count show"
+    " keep know detect recognise recognize identify read listen measure report score collect"
+)
+HAND_OVER = concept(
+    "sell trade give hand pass share export send copy sync upload forward mail move publish post"
+    " push dump transfer offer rent monetise monetize resell exchange disclose license email drop"
+    " back+up stream replicate mirror smuggle take supply provide deliver"
+)
+KNOWLEDGE = concept(
+    "list data record database detail file contact address+book history information archive log"
+    " profile document dataset footage recording transcript photo lead everything roll directory"
+    " register table customer guest member design recipe source+code drawing"
+)
+STRANGER = concept(
+    "agency agencies advertiser insurer insurance+company broker third+party third+parties buyer"
+    " bidder employer police government press newspaper abroad competitor rival stranger friend"
+    " outsider recruiter headhunter debt+collector landlord foreign marketer data+dealer hedge+fund"
+    " highest external outside elsewhere whoever anyone interested+parties other+companies"
+    " other+company another+company brother cousin journalist union my+own personal+cloud"
+)
+MINE = concept(
+    "my+laptop my+phone my+drive my+account my+mailbox my+cloud my+server my+storage my+webhook"
+    " my+usb my+email my+own my+home my+inbox my+machine my+private private+cloud"
+    " private+drive personal+cloud personal+laptop personal+device usb+stick usb+drive"
+    " personal+drive private+account private+mailbox home+computer"
+)
+COMPETITOR = concept("competitor rival other+companies another+company other+company competing")
+COMPETITORS_OWN = concept(
+    "bid offer secret plan customer staff employee data document draft design password site website"
+    " system network login tender pricing+file account server shop order inbox supplier+list"
+    " formula recipe engineer reputation rating listing ad ads campaign"
+)
+OBTAIN = concept(
+    "obtain acquire intercept sniff tap overhear copy get find collect download read scrape learn"
+    " see overload click+on rate review report book order block guess pull watch steal buy"
+)
+BREAK_IN = concept(
+    "guess crack bypass login+s log+in password passwords credential session cookie captcha"
+    " two+factor otp one+time+code wifi network vulnerability vulnerabilities security+hole port+s"
+    " packet exploit firewall"
+)
+AT_OTHERS = concept(
+    "other+tenant other+user other+people neighbour neighbor victim target rival competitor"
+    " stranger someone+else somebody+else another until+one+works other+network"
+    " unprotected unsecured exposed internet+wide"
+)
+UNBOUND = concept(
+    "own+limit own+limits own+budget own+rights own+permission own+rules every+host each+host"
+    " cannot+switch nobody+can+switch nobody+can+stop cannot+stop never+stops restart+itself"
+    " reinstall+itself copies+of+itself other+machines spread+to deletion+proof unkillable"
+    " on+its+own+authority full+access unrestricted unlimited+access root+access admin+rights"
+    " administrator+rights superuser all+permission any+command"
+)

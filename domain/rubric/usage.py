@@ -1,0 +1,76 @@
+"""How words are used: verbs among nouns, English among other languages.
+
+A word's neighbours tell most of it: "order the parts" acts, "the order of parts" does not.
+"""
+
+from collections.abc import Iterator
+
+from domain.rubric import vocabulary as v
+from domain.rubric.words import Clause
+
+_OBJECT = v.stems("the a an our its their my your his her them us me him it")
+_MODAL = v.stems("can will may must should could would might shall cannot")
+_HELPERS = v.stems("also not only then automatically never always still be have do")
+# Function words that other languages do not have, too, and those that only they have.
+_ENGLISH = v.FUNCTION - v.stems("a an as per in on or no so was me he also i my up our us any")
+_FOREIGN = v.concept(
+    "der die das und fur mit von zu den ist ein eine nach bitte alle pro oder bei im am vom zum"
+    " le la les des du de un une et pour par dans avec sur chaque tous leur que qui nous"
+    " el los las del una para con por cada quiero todos y sin sus"
+    " il lo gli di che ogni tutti nel della dei het een van voor en met alle naar elke"
+    " na sie w z do co dla przez jest oraz"
+).singles
+_FOREIGN_ENDINGS = (
+    *("ieren", "ungen", "lich", "keit", "heit", "schen", "cion", "ciones", "miento", "mente"),
+    *("aux", "eux", "oire", "ique", "czny", "owac", "zioni", "ijk", "kaufen", "geben"),
+)
+SHORT = 3  # words; a shorter clause is a name in whatever language
+
+
+def is_act(clause: Clause, index: int) -> bool:
+    """Is the word used as a verb, where it may be a noun as well?"""
+    if clause.stems[index] not in v.NOUN_OR_VERB:
+        return True
+    before = clause.stems[index - 1] if index else ""
+    after = clause.stems[index + 1] if index + 1 < len(clause.stems) else ""
+    if after in v.DETERMINERS:
+        return before not in v.DETERMINERS and before not in v.BEFORE_NOUN
+    if after in v.AFTER_NOUN or after in v.OBSERVE or clause.words[index].endswith("ing"):
+        return False
+    return not before or before in v.BEFORE_VERB
+
+
+def unknown_act(clause: Clause) -> str:
+    """A word that stands where a verb stands and is none that the rubric knows; "" without one."""
+    return next((word for index, word in _verbs(clause) if word not in v.KNOWN_ACTS), "")
+
+
+def _verbs(clause: Clause) -> Iterator[tuple[int, str]]:
+    stems = clause.stems
+    for index, word in enumerate(stems):
+        if word in v.FUNCTION or word in v.GENERIC or not word.isalpha():
+            continue
+        before = stems[index - 1] if index else ""
+        after = stems[index + 1] if index + 1 < len(stems) else ""
+        led = not before or before in v.BEFORE_VERB
+        bare = before in _MODAL and word not in _HELPERS
+        if bare or (led and after in _OBJECT and not clause.words[index].endswith("ly")):
+            yield index, word
+
+
+def readable(clause: Clause) -> bool:
+    """Does a clause read as English that the rubric can place some words of?"""
+    words = [word for word in clause.words if word not in (",", ":")]
+    letters = [c for c in clause.text if c.isalpha()]
+    if letters and sum(c.isascii() for c in letters) < 0.8 * len(letters):
+        return False
+    english = len(_ENGLISH.intersection(clause.stems))
+    foreign = sum(word in _FOREIGN for word in set(words) - {"do"})
+    if foreign > english or (not english and any(w.endswith(_FOREIGN_ENDINGS) for w in words)):
+        return False
+    if len(words) < SHORT:
+        return True
+    share = sum(word in v.KNOWN for word in clause.stems) / len(words)
+    if len(words) == SHORT:
+        return share > 0
+    return share >= (0.2 if english else 0.4)
