@@ -75,6 +75,12 @@ class Elector:
         return self._election.may_act(self._now())
 
     @property
+    def holder(self) -> str:
+        """The incarnation that the key names, as last seen; "" when nobody holds it."""
+        record = self._election.record
+        return record.holder if record else ""
+
+    @property
     def holds(self) -> bool:
         return self._election.role is Role.HOLDER
 

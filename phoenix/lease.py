@@ -123,6 +123,7 @@ class Election:
         self.epoch = 0  # of my term; 0 before the first
         self.held = False  # claim nothing: a person has to look first
         self.record: Record | None = None  # the newest one known
+        self._saw_holder = False  # somebody has held the key while this instance looked
         self._seen = False  # the key has been read at least once
         self._act_until = float("-inf")
         self._silent_s = 0.0
@@ -261,6 +262,7 @@ class Election:
     def _news(self, now: float, record: Record | None) -> None:
         self.record = record
         self._silent_s = 0.0
+        self._saw_holder = self._saw_holder or bool(record and record.holder)
         self._ticked_at = now
         self._invited = self._invited and record is not None and record.holder == ""
         if self._put is None:
@@ -300,7 +302,10 @@ class Election:
         if record.holder == self.me or record.holder in self._dead:
             return 0.0
         if record.holder == "":
-            return 0.0 if self.preferred or self._invited else self.timing.courtesy_s
+            if self.preferred or self._invited:
+                return 0.0
+            # At the start of a group the preferred instance may be slower than this one.
+            return self.timing.courtesy_s if self._saw_holder else self.timing.lease_s / 2
         return self.timing.lease_s
 
     def _why(self) -> str:

@@ -32,6 +32,7 @@ def of_group(group: Group) -> dict[str, Any]:
         "port": group.plan.ports[0],
         "whole": group.whole,
         "leader": leader.spec.instance if leader else "",
+        "leader_elsewhere": group.elsewhere,
         "epoch": leader.epoch if leader else 0,
         "restarts": group.restarts,
         "failovers": group.failovers,
@@ -74,9 +75,19 @@ def table(groups: Sequence[dict[str, Any]], *, width: int = 120) -> Table:
             view.add_row(*(row[name] for name in columns))
         if not group["instances"]:
             view.add_row(group["service"], str(group["port"]), Text("nobody runs", style="red"))
-        if group["error"]:
-            view.add_row(Text(f"! {group['error']}", style="red"))
     return view
+
+
+def remarks(groups: Sequence[dict[str, Any]]) -> list[Text]:
+    """What does not fit into a row: one line each, for below the table."""
+    lines = []
+    for group in groups:
+        if group["leader_elsewhere"]:
+            text = f"{group['service']}: led by {group['leader_elsewhere']} under another launcher"
+            lines.append(Text(text, style="dim"))
+        if group["error"]:
+            lines.append(Text(f"! {group['service']}: {group['error']}", style="red"))
+    return lines
 
 
 def _row(group: dict[str, Any], instance: dict[str, Any], *, first: bool) -> dict[str, str | Text]:
@@ -117,9 +128,10 @@ def plain(groups: Sequence[dict[str, Any]]) -> list[str]:
     for group in groups:
         ready = sum(i["state"] == "ready" for i in group["instances"])
         total = len(group["instances"])
+        leader = group["leader"] or group["leader_elsewhere"] or "none"
         lines.append(
             f"{group['service']} port {group['port']}: {ready}/{total} ready, "
-            f"leader {group['leader'] or 'none'}, epoch {group['epoch']}, "
+            f"leader {leader}, epoch {group['epoch']}, "
             f"restarts {group['restarts']}" + (f", {group['error']}" if group["error"] else "")
         )
     return lines

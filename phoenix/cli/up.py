@@ -147,6 +147,7 @@ def _screen(state: dict[str, Any]) -> Lines:
     return Lines(
         Text(head, style="dim"),
         views.table(state["services"], width=out.width if out.is_terminal else views.WIDE),
+        *views.remarks(state["services"]),
         *troubles,
     )
 

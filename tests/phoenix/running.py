@@ -25,10 +25,10 @@ LEASE_S = 1.0
 HEARTBEAT_S = 1.0
 
 
-def free_base(count: int = 3) -> int:
+def free_base(count: int = 3, *, above: int = 0) -> int:
     """A base port whose steps are all free; runs side by side look in different places."""
-    start = os.getpid() * 7 % 8000
-    for base in range(20_100 + start, 29_000):
+    start = 20_100 + os.getpid() * 7 % 8000
+    for base in range(max(start, above + 1), 29_000):
         with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
             for port in sockets.slot_ports(base, count, PORT_STEP):
                 probe = probes.enter_context(socket.socket())
