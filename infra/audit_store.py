@@ -8,7 +8,7 @@ Durable     digests first, then the checkpoint, each flushed to the disk: a chec
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from domain.audit import LogSealed
@@ -31,14 +31,14 @@ def trusted_keys(data_dir: Path) -> Trusted:
     return trust(public_key(data_dir, LOG_KEY), *(read_public(path) for path in former))
 
 
-def key_from(path: Path) -> Trusted:
-    """The one key in a file that somebody was given.
+def keys_from(paths: Iterable[Path]) -> Trusted:
+    """The keys in files that somebody was given.
 
     Raises:
-        Invalid: it is not an Ed25519 public key.
+        Invalid: one is not an Ed25519 public key.
     """
     try:
-        return trust(read_public(path))
+        return trust(*(read_public(path) for path in paths))
     except Unverified as error:
         raise Invalid("key", str(error)) from error
 

@@ -3,6 +3,8 @@
 import json
 import sys
 import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import entry_points
@@ -17,14 +19,16 @@ from domain.recorded import Recorded
 from infra.clock import SystemClock
 from infra.http.stream import as_json as event_json
 from infra.ports import Context, EventLog, Service
-from infra.replay import compare, digests, replay
+from infra.replay import Digests, compare, digests, replay
 from infra.settings import BASE_PORTS
 from infra.views import SqliteViews
+from phoenix.cli import audit_proof
 from phoenix.cli.client import Client
 from phoenix.cli.log import Session, in_session
 from phoenix.cli.output import AsJson, out, show, table, text
 
-app = typer.Typer(help="Read, replay and check the log.", no_args_is_help=True)
+app = typer.Typer(help="Read, replay, prove and move the log.", no_args_is_help=True)
+audit_proof.register(app)
 
 _SUBJECTS = ("intents.>", "events.>")
 
@@ -36,12 +40,14 @@ def show_(
     actor: Annotated[str, typer.Option(help="Only this actor.")] = "",
     type_: Annotated[str, typer.Option("--type", help="Only this event, e.g. DecisionMade.")] = "",
     since: Annotated[str, typer.Option(help="From this ISO time on.")] = "",
+    until: Annotated[str, typer.Option(help="Up to this ISO time.")] = "",
     after: Annotated[int, typer.Option(help="After this log position.", min=0)] = 0,
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 1000,
     as_json: AsJson = False,
 ) -> None:
     """Print events of the log, oldest first (JSON: one event a line)."""
     begin = _time(since) if since else None
+    end = _time(until) if until else None
 
     def keep(recorded: Recorded[Event]) -> bool:
         return (
@@ -50,10 +56,18 @@ def show_(
             and (not actor or recorded.actor == actor)
             and (not type_ or recorded.event.type.split(".")[0] == type_)
             and (begin is None or recorded.event.at >= begin)
+            and (end is None or recorded.event.at <= end)
         )
 
     async def read(session: Session) -> list[Recorded[Event]]:
-        return [r for r in await _all(session.log, after) if keep(r)][:limit]
+        found = []
+        async with aclosing(_events(session.log, after)) as events:
+            async for recorded in events:
+                if keep(recorded):
+                    found.append(recorded)
+                if len(found) == limit:
+                    break
+        return found
 
     for recorded in in_session(read):
         item = event_json(recorded)
@@ -75,9 +89,11 @@ def replay_(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Fold the whole log into fresh views; exit 1 when the live ones are not equal."""
-    client = Client()
-    live = {} if to else _live(client)
+    """Fold the log into fresh views and compare them with the live ones; exit 1 if these differ.
+
+    With --to, the views are also folded as of then, and what has changed since is counted.
+    """
+    live = _live(Client())
 
     async def run(session: Session) -> list[dict[str, Any]]:
         log = session.log
@@ -85,12 +101,12 @@ def replay_(
         services = {name: _service(name, session) for name in BASE_PORTS}
         with tempfile.TemporaryDirectory(prefix="phoenix-replay-") as folder:
             return [
-                await _replayed(log, name, service, Path(folder), live.get(name), position)
+                await _replayed(log, name, service, Path(folder), live[name], position)
                 for name, service in services.items()
             ]
 
     rows = in_session(run)
-    equal = all(row["equal"] is not False for row in rows)
+    equal = all(row["equal"] for row in rows)
     columns = {
         "service": "service",
         "position": "position",
@@ -98,6 +114,7 @@ def replay_(
         "rows": "rows",
         "seconds": "seconds",
         "result": "live views",
+        "changed": "rows changed since",
     }
     show(
         {"equal": equal, "services": rows},
@@ -113,33 +130,46 @@ async def _replayed(
     name: str,
     service: Service,
     folder: Path,
-    live: dict[str, Any] | None,
+    live: dict[str, Any],
     position: int,
 ) -> dict[str, Any]:
     clock = SystemClock()
     began = clock.monotonic()
-    views = await replay(
-        log, service.tables, folder / name, to=live["position"] if live else position
-    )
-    fresh = digests(views.dump())
-    views.close()
-    differences = compare(fresh, live["tables"]) if live else []
-    result = (
-        "not compared"
-        if live is None
-        else "equal"
-        if not differences
-        else (f"{len(differences)} rows differ, first: {differences[0]}")
-    )
+    then: Digests | None = None
+    if position:
+        then = await _digests(log, service, folder / name, min(position, live["position"]))
+    fresh = await _digests(log, service, folder / name, live["position"])
+    differences = compare(fresh, live["tables"])
+    first = f"{len(differences)} rows differ, first: {differences[0]}" if differences else ""
     return {
         "service": name,
-        "position": live["position"] if live else position,
+        "position": live["position"],
         "tables": len(fresh),
         "rows": sum(len(rows) for rows in fresh.values()),
         "seconds": round(clock.monotonic() - began, 2),
-        "equal": None if live is None else not differences,
-        "result": result,
+        "equal": not differences,
+        "result": first or "equal",
         "differences": [asdict(difference) for difference in differences[:20]],
+        **({} if then is None else _since(then, fresh, position)),
+    }
+
+
+async def _digests(log: EventLog, service: Service, folder: Path, to: int) -> Digests:
+    """The rows as of a position; a second call with the same folder goes on from there."""
+    views = await replay(log, service.tables, folder, to=to)
+    try:
+        return digests(views.dump())
+    finally:
+        views.close()
+
+
+def _since(then: Digests, now: Digests, position: int) -> dict[str, Any]:
+    changes = compare(then, now)
+    return {
+        "to": position,
+        "rows_then": sum(len(rows) for rows in then.values()),
+        "changed": len(changes),
+        "changes": [asdict(change) for change in changes[:20]],
     }
 
 
@@ -168,29 +198,33 @@ def _service(name: str, session: Session) -> Service:
     return service
 
 
-async def _all(log: EventLog, after: int) -> list[Recorded[Event]]:
+async def _events(log: EventLog, after: int) -> AsyncGenerator[Recorded[Event], None]:
     """Everything after a position, up to the end of the log as it is now."""
     end = await log.last_position()
-    found: list[Recorded[Event]] = []
     if end <= after:
-        return found
+        return
     subscription = log.follow(_SUBJECTS, after=after)
     try:
         async for batch in subscription:
-            found.extend(recorded for recorded in batch.events if recorded.position <= end)
+            for recorded in batch.events:
+                if recorded.position <= end:
+                    yield recorded
             if batch.position >= end:
-                return found
+                return
     finally:
         await subscription.close()
-    return found
 
 
 async def _position(log: EventLog, wanted: str) -> int:
     """The position that ``--to`` names: itself, or the last one at or before a time."""
     if wanted.isdigit():
         return int(wanted)
-    moment = _time(wanted)
-    return max((r.position for r in await _all(log, 0) if r.event.at <= moment), default=0)
+    moment, found = _time(wanted), 0
+    async with aclosing(_events(log, 0)) as events:
+        async for recorded in events:
+            if recorded.event.at <= moment:
+                found = recorded.position
+    return found
 
 
 def _time(value: str) -> datetime:

@@ -11,49 +11,15 @@ import pytest
 
 from infra.audit import content, seal
 from infra.audit_seal import CannotSeal, Sealer
-from infra.audit_store import LOG_KEY, Checkpoints, tree_over, trusted_keys
+from infra.audit_store import LOG_KEY, tree_over, trusted_keys
 from infra.clock import SystemClock
 from infra.nats.entries import entries, seals_in
 from infra.nats.log import JetStreamLog
-from infra.ports import Write
 from infra.signing import ensure_keys
-from tests.contract.test_event_log import degraded, meta
+from tests.audit.world import World
 from tests.support.nats import until
 
-EVERY = 20
-
-
-class World:
-    """A log with a sealer of its own data directory."""
-
-    def __init__(self, log: JetStreamLog, data_dir: Path) -> None:
-        self.log = log
-        self.data_dir = data_dir
-        self.troubles: list[str] = []
-        self._written = 0
-
-    def sealer(self, every: int = EVERY) -> Sealer:
-        keys = ensure_keys(self.data_dir, LOG_KEY)
-        assert keys.private is not None
-        return Sealer(
-            self.log,
-            self.data_dir,
-            keys.private,
-            trusted_keys(self.data_dir),
-            SystemClock(),
-            every=every,
-            trouble=self.troubles.append,
-        )
-
-    @property
-    def store(self) -> Checkpoints:
-        return Checkpoints(self.data_dir / "checkpoints")
-
-    async def write(self, count: int) -> None:
-        for _ in range(count):
-            self._written += 1
-            name = f"{self._written}"
-            await self.log.append([Write(degraded("a", name))], meta=meta(name))
+EVERY = 20  # as in ``World.sealer``
 
 
 @pytest.fixture
