@@ -28,6 +28,59 @@ OUTSIDE = frozenset(
         "services.build_executor.work",  # the same
     )
 )
+ABOUT: Mapping[str, tuple[str, tuple[str, ...]]] = {  # purpose and features, for their intents
+    "registry": (
+        "Single source of truth for which services run, their instances, health and dependencies",
+        (
+            "Service registration and discovery",
+            "Health checks of every registered service",
+            "Uptime and failover history as events",
+        ),
+    ),
+    "sovereign-factory": (
+        "Turns approved intents into scored and verified specifications that services are built "
+        "from",
+        (
+            "Draft typed specifications from intents",
+            "Score specifications with findings",
+            "Improve specifications without removing content",
+        ),
+    ),
+    "build-executor": (
+        "Builds services from accepted specifications, tests them in a sandbox and deploys them "
+        "with signed provenance",
+        (
+            "Generate and test services in a sandbox",
+            "Package with signed provenance",
+            "Deploy with health checks and rollback",
+        ),
+    ),
+    "intent-queue": (
+        "Autonomous intent queue that receives, prioritizes and tracks every intent as immutable "
+        "events",
+        (
+            "Priority queue with validation of intents",
+            "Refusal of duplicate intents",
+            "Intent lifecycle tracking",
+        ),
+    ),
+    "governance": (
+        "AI-powered blueprint alignment and auto-approval governance engine",
+        (
+            "Blueprint alignment scoring",
+            "Policy decisions with an audit trail",
+            "Human approval for tier 0 changes",
+        ),
+    ),
+    "approval-dashboard": (
+        "Dashboard where people review and approve or reject intents with the evidence in view",
+        (
+            "Pending approvals with evidence",
+            "Approve or reject with a reason",
+            "Decision history and audit trail",
+        ),
+    ),
+}
 _AREAS = {
     "approval-dashboard": "dashboard",
     "build-executor": "executor",

@@ -190,11 +190,11 @@ def bootstrap(as_json: AsJson = False) -> None:
     root = components.source_root(load())
     answers = []
     for name in BASE_PORTS:
-        capabilities = client.get(name, "/capabilities")
+        purpose, features = components.ABOUT[name]
         body = {
             "service_name": name,
-            "purpose": f"Build and roll out this system's own {name} from its source",
-            "key_features": capabilities["features"],
+            "purpose": purpose,
+            "key_features": features,
             "service_type": "infrastructure",
             "kind": "component",
             "source": "cli",

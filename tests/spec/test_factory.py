@@ -135,7 +135,7 @@ async def test_a_retirement_needs_no_spec(world: World) -> None:
 
 async def test_the_spec_of_a_component_is_its_source_and_its_tests(world: World) -> None:
     component = intent(
-        "governance", key_features=["Decides by policies", "Explains each decision"],
+        "sovereign-factory", features=("Drafts typed specifications", "Scores each of them"),
         kind="component", intent_id="c" * 8,
     )  # fmt: skip
     await clear(world, component)
@@ -153,7 +153,10 @@ async def test_the_spec_of_a_component_is_its_source_and_its_tests(world: World)
 
 async def test_a_source_that_changed_since_the_submission_is_not_specified(world: World) -> None:
     component = intent(
-        "governance", kind="component", intent_id="c" * 8, metadata={"source_digest": "0" * 64}
+        "sovereign-factory",
+        kind="component",
+        intent_id="c" * 8,
+        metadata={"source_digest": "0" * 64},
     )
     await clear(world, component)
     row = await settled(world, component.intent_id)
