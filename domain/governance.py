@@ -181,10 +181,15 @@ def shown(
     """
     return {
         "intent": intent.model_dump(mode="json"),
-        "decision": decision.model_dump(mode="json"),
+        "decision": decision.model_dump(mode="json", exclude=_newer(decision)),
         "bundle_digest": bundle_digest or decision.bundle_digest,
         "spec_digest": spec_digest,
     }
+
+
+def _newer(decision: DecisionMade) -> set[str]:
+    """Fields that a decision does not use: questions from before they existed keep their digest."""
+    return {"shadow_decision"} if decision.shadow_decision is None else set()
 
 
 def shown_digest(
@@ -263,6 +268,7 @@ def decide(command: Decide, state: State) -> tuple[Decided, ...]:
         next_action=command.outcome.next_action,
         attempt=command.attempt,
         service_name=command.intent.service_name,
+        shadow_decision=command.outcome.shadow,
     )
     if made.decision != "requires_approval":
         return (assessed, made)

@@ -4,9 +4,9 @@ Stream      ``events.governance.<intent_id>`` for one intent's assessment, decis
             ``events.governance.mode`` and ``events.governance.policies`` for what applies to all.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, SerializerFunctionWrapHandler, model_serializer
 
 from domain.event import Event, Value
 
@@ -100,6 +100,7 @@ class DecisionMade(_Governance):
     next_action: NextAction
     attempt: int = 1
     service_name: str = ""
+    shadow_decision: Decision | None = None  # had the shadow policies acted; None: there are none
 
 
 class ApprovalRequested(_Governance):
@@ -183,6 +184,15 @@ class Policy(Value):
     outcome: Decision
     priority: int = Field(default=0, ge=0, le=1000)
     modes: tuple[Mode, ...] = ()  # empty: in every mode
+    shadow: bool = False  # evaluated and recorded with every decision, not acting
+
+    @model_serializer(mode="wrap")
+    def _as_stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what it does not use: older policies keep their JSON, and so their digest."""
+        stored: dict[str, Any] = handler(self)
+        if not self.shadow:
+            stored.pop("shadow", None)
+        return stored
 
 
 class PolicyAdopted(Event):
@@ -195,6 +205,7 @@ class PolicyAdopted(Event):
     bundle_digest: str  # of the whole bundle with this policy in it
     by: str
     reason: str = ""
+    signature: str = ""  # DSSE envelope over ``domain.policy.signed``; "" where nobody could sign
 
 
 class PolicyRetired(Event):

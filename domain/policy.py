@@ -4,11 +4,15 @@ A policy holds when all its conditions are true. The strictest outcome of those 
 (``blocked`` > ``requires_approval`` > ``auto_approve``); when none holds a person decides; an error
 in any condition of the mode's policies means that nothing is approved automatically. A mode is the
 set of policies that name it, or that name no mode. The conditions are evaluated by ``infra.cel``.
+
+A shadow policy is evaluated and recorded with every decision but does not act. Freezes and
+schedules are conditions on ``date``, ``weekday`` and ``hour`` (UTC, of the decision's own moment).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
 
 from domain.canonical import digest
 from domain.event import Value
@@ -44,7 +48,11 @@ VARIABLES: Mapping[str, InputType] = {
     "authenticated": "bool",
     "dependencies": "list",
     "evaluator": "string",
+    "date": "string",  # 2026-12-24: dates compare as strings do
+    "weekday": "string",  # monday
+    "hour": "int",  # 0-23
 }
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 SEVERITY: Mapping[Decision, int] = {"auto_approve": 0, "requires_approval": 1, "blocked": 2}
 NEXT_ACTION: Mapping[Decision, NextAction] = {
@@ -90,14 +98,22 @@ class Bundle(Value):
         return digest([policy.model_dump(mode="json") for policy in ordered])
 
 
+def signed(policy: Policy, bundle_digest: str, *, by: str) -> dict[str, Any]:
+    """The statement that is signed when a policy is adopted."""
+    return {"policy": policy.model_dump(mode="json"), "bundle_digest": bundle_digest, "by": by}
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the policies say. ``policy_applied`` is "" when none held."""
+    """What the policies say. ``policy_applied`` is "" when none held; ``shadow`` is what they would
+    say if the shadow policies acted too, None where there are none.
+    """
 
     decision: Decision
     policy_applied: str
     conditions: tuple[ConditionValue, ...]
     reasoning: str
+    shadow: Decision | None = None
 
     @property
     def next_action(self) -> NextAction:
@@ -115,15 +131,25 @@ class Conditions(Protocol):
         """The bundle's, taken once."""
 
     def policies(self, mode: Mode) -> tuple[Policy, ...]:
-        """The mode's policies, highest priority first."""
+        """The mode's policies, highest priority first, shadow policies among them."""
 
     def evaluate(self, mode: Mode, inputs: Inputs) -> tuple[ConditionValue, ...]:
         """Every condition of the mode's policies with its value, or with an error and None."""
 
 
-def inputs_of(intent: Intent, assessment: Assessment, *, mode: Mode, user_present: bool) -> Inputs:
-    """All that policies see of one intent; stored with the decision so that it can be replayed."""
-    return {
+def inputs_of(
+    intent: Intent,
+    assessment: Assessment,
+    *,
+    mode: Mode,
+    user_present: bool,
+    at: datetime | None = None,
+) -> Inputs:
+    """All that policies see of one intent; stored with the decision so that it can be replayed.
+
+    Without ``at`` a condition that asks for the time cannot be evaluated: a person decides.
+    """
+    return _moment(at) | {
         "alignment_score": assessment.alignment_score,
         "aligned": assessment.aligned,
         "risk_level": assessment.risk_level,
@@ -142,6 +168,13 @@ def inputs_of(intent: Intent, assessment: Assessment, *, mode: Mode, user_presen
         "dependencies": intent.dependencies,
         "evaluator": assessment.evaluator,
     }
+
+
+def _moment(at: datetime | None) -> Inputs:
+    if at is None:
+        return {}
+    utc = at.astimezone(UTC)
+    return {"date": utc.date().isoformat(), "weekday": WEEKDAYS[utc.weekday()], "hour": utc.hour}
 
 
 def typed(inputs: Mapping[str, object]) -> Inputs:
@@ -195,4 +228,10 @@ def _because(policy: Policy) -> str:
 
 def decide_by(conditions: Conditions, inputs: Inputs, *, mode: Mode) -> Outcome:
     """The decision of a bundle on these inputs."""
-    return conclude(conditions.policies(mode), conditions.evaluate(mode, inputs))
+    policies = conditions.policies(mode)
+    values = conditions.evaluate(mode, inputs)
+    acting = [policy for policy in policies if not policy.shadow]
+    outcome = conclude(acting, values)
+    if len(acting) == len(policies):
+        return outcome
+    return replace(outcome, shadow=conclude(policies, values).decision)

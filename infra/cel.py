@@ -14,7 +14,7 @@ from cel_expr_python import cel  # type: ignore[import-untyped]
 
 from domain.errors import Invalid
 from domain.governance_events import ConditionValue, Mode, Policy
-from domain.policy import VARIABLES, Bundle, Inputs, InputType, conclude
+from domain.policy import VARIABLES, Bundle, Inputs, InputType, decide_by
 
 SHIPPED = Path(__file__).parent / "assets" / "policies" / "shipped.json"
 MODES: tuple[Mode, ...] = ("supervised", "autonomous", "aggressive")
@@ -119,7 +119,7 @@ class CelConditions:
         return self._digest
 
     def policies(self, mode: Mode) -> tuple[Policy, ...]:
-        """The mode's policies, highest priority first."""
+        """The mode's policies, highest priority first, shadow policies among them."""
         return self._policies[mode]
 
     def evaluate(self, mode: Mode, inputs: Inputs) -> tuple[ConditionValue, ...]:
@@ -139,8 +139,7 @@ class CelConditions:
         """The bundle's own tests that do not come out as they say; empty when all pass."""
         failing = []
         for case in self._bundle.tests:
-            values = self.evaluate(case.mode, case.inputs)
-            found = conclude(self._policies[case.mode], values).decision
+            found = decide_by(self, case.inputs, mode=case.mode).decision
             if found != case.decision:
                 failing.append(f"{case.name}: {found}, not {case.decision}")
         return tuple(failing)

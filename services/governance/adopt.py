@@ -6,13 +6,15 @@ from typing import Any
 from domain.errors import Invalid, NotFound, TransientError
 from domain.event import Event
 from domain.governance_events import Policy, PolicyAdopted, PolicyRetired
-from domain.policy import Bundle
+from domain.policy import Bundle, signed
 from infra.cel import CelConditions, check_policies
 from infra.commands import Done, execute
 from infra.ports import Context, Meta
+from infra.signing import Unverified, ensure_keys, key_id, public_key, sign, verify
 from services.governance.models import Adoption
 
 _SUBJECT = "events.governance.policies"
+PAYLOAD = "application/vnd.phoenix.policy+json"
 _NO_POLICY = Bundle(policies=())
 
 
@@ -38,6 +40,7 @@ async def adopt(ctx: Context, wanted: Adoption, *, by: str, meta: Meta) -> Done:
                     bundle_digest=bundle.digest,
                     by=by,
                     reason=wanted.reason,
+                    signature=signature(ctx, numbered, bundle.digest, by=by),
                 )
             )
         _run_tests(bundle, wanted)
@@ -96,6 +99,26 @@ def _evolve(bundle: Bundle | None, event: Any) -> Bundle:
     if isinstance(event, PolicyRetired):
         return bundle.without(event.policy_id)
     return bundle
+
+
+def signature(ctx: Context, policy: Policy, bundle_digest: str, *, by: str) -> str:
+    """This installation's Ed25519 signature of an adoption, as a DSSE envelope."""
+    keys = ensure_keys(ctx.data_dir)
+    statement = signed(policy, bundle_digest, by=by)
+    return sign(statement, keys, payload_type=PAYLOAD).decode()
+
+
+def signature_of(ctx: Context, event: PolicyAdopted) -> dict[str, Any]:
+    """Whether the recorded signature of an adoption holds, and by which key."""
+    if not event.signature:
+        return {"signed": False}
+    key = public_key(ctx.data_dir)
+    try:
+        found = verify(event.signature.encode(), key, payload_type=PAYLOAD)
+    except Unverified as error:
+        return {"signed": True, "verified": False, "why": str(error)}
+    same = found == signed(event.policy, event.bundle_digest, by=event.by)
+    return {"signed": True, "verified": same, "key_id": key_id(key)}
 
 
 async def _execute(ctx: Context, decide: Callable[[Bundle], Sequence[Event]], meta: Meta) -> Done:

@@ -28,6 +28,7 @@ def assessed(assessment: Assessment, outcome: Outcome, at: datetime) -> dict[str
         "evidence": [line.model_dump(mode="json") for line in assessment.evidence],
         "usage": assessment.usage.model_dump(mode="json") if assessment.usage else None,
         "conditions": conditions(outcome.conditions),
+        "shadow_decision": outcome.shadow,
         "tier": assessment.tier,
         "claimed_tier": assessment.claimed_tier,
         "self_reference": assessment.self_reference,
@@ -50,7 +51,13 @@ def decided(history: Sequence[Recorded[Any]]) -> dict[str, Any] | None:
     if state.decision is None or state.assessed is None:
         return None
     made = state.decision
-    outcome = Outcome(made.decision, made.policy_applied, made.conditions, made.reasoning)
+    outcome = Outcome(
+        made.decision,
+        made.policy_applied,
+        made.conditions,
+        made.reasoning,
+        made.shadow_decision,
+    )
     return {
         "intent_id": made.intent_id,
         "decision_id": made.decision_id,

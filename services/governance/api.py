@@ -19,7 +19,7 @@ from domain.governance import (
     decide_override,
     evolve,
 )
-from domain.governance_events import Decision, Mode, ModeChanged, RiskLevel
+from domain.governance_events import Decision, Mode, ModeChanged, PolicyAdopted, RiskLevel
 from domain.intake import first_error, settle
 from domain.intent import Intent, IntentRefused, RawIntent, Submission
 from domain.policy import decide_by, inputs_of
@@ -28,7 +28,7 @@ from infra.http import command_id, person_of
 from infra.ports import Context, Meta, Person
 from projections.governance import AUDIT, DECISIONS, MODE, MODE_KEY, POLICIES, DecisionRow
 from services.governance import answers
-from services.governance.adopt import adopt, retire
+from services.governance.adopt import adopt, retire, signature_of
 from services.governance.assess import Evaluator
 from services.governance.models import (
     Adoption,
@@ -38,6 +38,7 @@ from services.governance.models import (
     Simulation,
     ToDecide,
 )
+from services.governance.provenance import provenance
 from services.governance.replay import replay, simulate
 from services.governance.rulebook import Rulebook
 
@@ -68,9 +69,12 @@ def _evaluation(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[
             intent = _settled(ctx, data)
             assessment = await evaluator.assess(intent)
             rules = rulebook.current()
-            inputs = inputs_of(intent, assessment, mode=rules.mode, user_present=rules.user_present)
+            at = ctx.clock.now()
+            inputs = inputs_of(
+                intent, assessment, mode=rules.mode, user_present=rules.user_present, at=at
+            )
             outcome = decide_by(rules.conditions, inputs, mode=rules.mode)
-            answer = answers.assessed(assessment, outcome, ctx.clock.now())
+            answer = answers.assessed(assessment, outcome, at)
             return {**answer, "mode": rules.mode, "bundle_digest": rules.conditions.digest}
 
         @post("/decide", status_code=200)
@@ -165,7 +169,13 @@ def _rules(ctx: Context, rulebook: Rulebook, first_mode: Mode) -> type[Controlle
             conditions = rulebook.conditions()
             rows = ctx.views.all(POLICIES)
             answer = answers.policies(rows, conditions.bundle, conditions.digest)
-            return {**answer, "mode": rulebook.current().mode}
+            history = await ctx.log.read("events.governance.policies")
+            signatures = {
+                recorded.event.policy.policy_id: signature_of(ctx, recorded.event)
+                for recorded in history
+                if isinstance(recorded.event, PolicyAdopted)
+            }
+            return {**answer, "mode": rulebook.current().mode, "signatures": signatures}
 
         @post("/policies", status_code=201)
         async def adopted(self, data: JSONBody[Adoption], request: AnyRequest) -> dict[str, Any]:
@@ -257,11 +267,17 @@ def _history(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[Con
             self,
             intent_id: FromQuery[str | None] = None,
             type: FromQuery[str | None] = None,
+            service: FromQuery[str] = "",
             q: FromQuery[str] = "",
             limit: Limit = 50,
             cursor: FromQuery[str] = "",
         ) -> dict[str, Any]:
-            """Every governance event, newest first: who decided what, why, and where in the log."""
+            """Every governance event, newest first: who decided what, why, and where in the log.
+
+            With ``service``: why that service runs, who allowed it and with what it was made.
+            """
+            if service:
+                return await provenance(ctx, service)
             where: dict[str, Any] = {"intent_id": intent_id}
             if type is not None:
                 where["type"] = type if "." in type else f"{type}.v1"

@@ -13,7 +13,7 @@ from domain.governance_events import (
     PolicyRetired,
 )
 from domain.intent import IntentQueued
-from domain.policy import NEXT_ACTION, Bundle, conclude, decide_by, typed
+from domain.policy import NEXT_ACTION, Bundle, decide_by, typed
 from domain.recorded import Recorded
 from domain.rubric import RUBRIC_VERSION, Blueprint, evaluate
 from infra.cel import CelConditions
@@ -48,6 +48,7 @@ async def replay(ctx: Context, row: DecisionRow, blueprint: Blueprint) -> dict[s
             "next_action": NEXT_ACTION[outcome.decision],
             "inputs": inputs,
             "bundle_digest": conditions.digest,
+            "shadow_decision": outcome.shadow,
         }
     )
     before, after = made.model_dump(mode="json"), again.model_dump(mode="json")
@@ -122,8 +123,7 @@ def simulate(ctx: Context, in_force: Bundle, wanted: Simulation) -> dict[str, An
         inputs = {**typed(row.inputs), "mode": mode}
         if wanted.user_present is not None:
             inputs["user_present"] = wanted.user_present
-        values = conditions.evaluate(mode, inputs)
-        outcome = conclude(conditions.policies(mode), values)
+        outcome = decide_by(conditions, inputs, mode=mode)
         counts[(row.decision, outcome.decision)] += 1
         if outcome.decision != row.decision and len(changes) < wanted.limit:
             changes.append(

@@ -1,18 +1,18 @@
 """Decide one attempt of an intent: assess, apply the policies, append all of it at once."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from domain.errors import ConflictError
 from domain.governance import INITIAL, Decide, Decided, State, decide, evolve
 from domain.governance_events import Assessment
-from domain.policy import Outcome, decide_by, inputs_of
+from domain.policy import Inputs, Outcome, decide_by, inputs_of
 from infra.commands import execute
 from infra.ports import Context, Meta, Term, Write
 from projections.governance import Undecided
 from services.governance.assess import Evaluator, intent_digest, with_context
 from services.governance.people import People
-from services.governance.rulebook import Rulebook
+from services.governance.rulebook import Rulebook, Rules
 
 
 class Step:
@@ -36,12 +36,12 @@ class Step:
     async def __call__(self, item: Undecided, term: Term) -> int:
         """Decide it and return the position of the last event of the decision."""
         assessment = await self._evaluator.assess(item.intent)
-        rules = self._rulebook.current()
+        rules, at = self._rulebook.current(), self._ctx.clock.now()
         inputs = inputs_of(
-            item.intent, assessment, mode=rules.mode, user_present=rules.user_present
+            item.intent, assessment, mode=rules.mode, user_present=rules.user_present, at=at
         )
         outcome = decide_by(rules.conditions, inputs, mode=rules.mode)
-        return await self._record(item, term, assessment, outcome)
+        return await self._record(item, term, assessment, outcome, rules, inputs, at)
 
     async def undecidable(self, item: Undecided, term: Term, reason: str) -> None:
         """Hand an intent that cannot be assessed to a person: an error never approves."""
@@ -57,26 +57,37 @@ class Step:
             evaluator="rubric",
             rubric_version="",
         )
-        await self._record(item, term, assessment, Outcome("requires_approval", "", (), text))
+        rules, at = self._rulebook.current(), self._ctx.clock.now()
+        inputs = inputs_of(
+            item.intent, assessment, mode=rules.mode, user_present=rules.user_present, at=at
+        )
+        outcome = Outcome("requires_approval", "", (), text)
+        await self._record(item, term, assessment, outcome, rules, inputs, at)
 
     async def _record(
-        self, item: Undecided, term: Term, assessment: Assessment, outcome: Outcome
+        self,
+        item: Undecided,
+        term: Term,
+        assessment: Assessment,
+        outcome: Outcome,
+        rules: Rules,
+        inputs: Inputs,
+        at: datetime,
     ) -> int:
-        rules = self._rulebook.current()
         intent, blueprint = item.intent, self._evaluator.blueprint
         command = Decide(
             intent=intent,
             attempt=item.attempt,
             assessment=assessment,
             outcome=outcome,
-            inputs=inputs_of(intent, assessment, mode=rules.mode, user_present=rules.user_present),
+            inputs=inputs,
             mode=rules.mode,
             bundle_digest=rules.conditions.digest,
             blueprint_digest=with_context(blueprint, intent.blueprint_context),
             intent_digest=intent_digest(intent),
             approvers=await self._people.approvers(),
             approval_ttl=self._ttl,
-            at=self._ctx.clock.now(),
+            at=at,
         )
         meta = Meta(
             command_id=f"{intent.intent_id}/{item.attempt}/decide",

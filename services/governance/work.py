@@ -19,6 +19,7 @@ from infra.commands import execute
 from infra.ports import Context, Meta, Term
 from infra.work import Worker
 from projections.governance import APPROVALS, UNDECIDED, ApprovalRow, Undecided
+from services.governance.adopt import signature
 from services.governance.config import Config
 from services.governance.step import Step
 
@@ -37,15 +38,22 @@ async def put_first_rules(ctx: Context, config: Config, term: Term) -> int:
         at=at, mode=config.first_mode, by="settings", reason="first start", user_present=False
     )
     await _unless_there(ctx, (mode,), term)
-    return await _unless_there(ctx, _adoptions(shipped(), at), term)
+    return await _unless_there(ctx, _adoptions(ctx, shipped(), at), term)
 
 
-def _adoptions(bundle: Bundle, at: datetime) -> tuple[PolicyAdopted, ...]:
+def _adoptions(ctx: Context, bundle: Bundle, at: datetime) -> tuple[PolicyAdopted, ...]:
     so_far = Bundle(policies=())
     events = []
     for policy in bundle.policies:
         so_far = so_far.with_policy(policy)
-        event = PolicyAdopted(at=at, policy=policy, bundle_digest=so_far.digest, by="shipped")
+        vouched = signature(ctx, policy, so_far.digest, by="shipped")
+        event = PolicyAdopted(
+            at=at,
+            policy=policy,
+            bundle_digest=so_far.digest,
+            by="shipped",
+            signature=vouched,
+        )
         events.append(event)
     return tuple(events)
 

@@ -106,8 +106,9 @@ def test_every_declared_variable_can_be_asked() -> None:
         "list": "size({}) >= 0",
     }
     expressions = tuple(questions[kind].format(name) for name, kind in VARIABLES.items())
-    assert decision(policy("all", "auto_approve", *expressions)) == "auto_approve"
-    assert set(inputs()) == set(VARIABLES)
+    now = {"date": "2026-12-24", "weekday": "thursday", "hour": 9}
+    assert decision(policy("all", "auto_approve", *expressions), **now) == "auto_approve"
+    assert set(inputs(**now)) == set(VARIABLES)
 
 
 def test_an_effect_can_be_asked_for_by_name() -> None:

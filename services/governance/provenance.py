@@ -1,0 +1,144 @@
+"""Why a running service runs, who wanted and allowed it, and with what it was made: one answer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from domain.delivery_events import (
+    ArtifactPackaged,
+    DeploymentHealthy,
+    DeploymentRetired,
+    SpecAccepted,
+    TestsPassed,
+)
+from domain.errors import NotFound
+from domain.intent import IntentQueued
+from domain.recorded import Recorded
+from infra.ports import Context
+from services.governance import answers
+
+History = Sequence[Recorded[Any]]
+
+
+async def provenance(ctx: Context, service: str) -> dict[str, Any]:
+    """All that the log says about how this service came to run, read from the log itself.
+
+    Raises:
+        NotFound: no service of this name was ever deployed.
+    """
+    deployments = await ctx.log.read(f"events.deployment.{service}")
+    healthy = _last(deployments, DeploymentHealthy)
+    if healthy is None:
+        raise NotFound(f"no service {service} was deployed")
+    event: DeploymentHealthy = healthy.event
+    retired = _last(deployments, DeploymentRetired)
+    intents = await ctx.log.read(f"events.intent.{event.intent_id}")
+    governance = await ctx.log.read(f"events.governance.{event.intent_id}")
+    specs = await ctx.log.read(f"events.spec.{event.intent_id}")
+    builds = await ctx.log.read(f"events.build.{event.build_id}")
+    before = healthy.position
+    return {
+        "service": service,
+        "version": event.version,
+        "url": event.url,
+        "since": event.at.isoformat(),
+        "position": before,
+        "running": retired is None or retired.position < before,
+        "intent_id": event.intent_id,
+        **_governed([r for r in governance if r.position < before]),
+        "intent": _intent([r for r in intents if r.position < before]),
+        "with_what": {
+            **_rules(governance, before),
+            **_built([r for r in (*specs, *builds, *deployments) if r.position <= before]),
+        },
+        "trail": _trail((intents, governance, specs, builds, deployments), event.intent_id),
+    }
+
+
+def _governed(history: History) -> dict[str, Any]:
+    """Why: the decision with every condition's value; who: everybody who answered."""
+    decision_id = next((r.event.decision_id for r in reversed(history) if _decides(r)), "")
+    found = answers.full(history, decision_id) if decision_id else None
+    if found is None:
+        return {"why": None, "who": None}
+    why = ("decision", "reasoning", "policy_applied", "conditions", "alignment_score", "mode")
+    more = ("decision_reasoning", "risk_level", "risk_factors", "tier", "evidence", "standing")
+    return {
+        "why": {"decision_id": decision_id, **{name: found[name] for name in (*why, *more)}},
+        "who": {"approvals": found["approvals"], "override": found["override"]},
+    }
+
+
+def _decides(recorded: Recorded[Any]) -> bool:
+    return bool(recorded.event.type.startswith("DecisionMade"))
+
+
+def _intent(history: History) -> dict[str, Any] | None:
+    queued = _last(history, IntentQueued)
+    if queued is None:
+        return None
+    intent = queued.event.intent
+    return {
+        "service_name": intent.service_name,
+        "purpose": intent.purpose,
+        "submitted_by": intent.submitted_by,
+        "authenticated": intent.authenticated,
+        "source": intent.source,
+        "at": queued.event.at.isoformat(),
+        "position": queued.position,
+    }
+
+
+def _rules(history: History, before: int) -> dict[str, Any]:
+    """The policies and the blueprint that the decision stands on."""
+    found: dict[str, Any] = {}
+    for recorded in history:
+        if recorded.position >= before:
+            break
+        event = recorded.event
+        for name in ("bundle_digest", "blueprint_digest", "intent_digest"):
+            if hasattr(event, name):
+                found[name] = getattr(event, name)
+        if hasattr(event, "assessment"):
+            found["evaluator"] = event.assessment.evaluator
+            found["rubric_version"] = event.assessment.rubric_version
+    return found
+
+
+def _built(history: History) -> dict[str, Any]:
+    accepted, tested = _last(history, SpecAccepted), _last(history, TestsPassed)
+    packaged, healthy = _last(history, ArtifactPackaged), _last(history, DeploymentHealthy)
+    found: dict[str, Any] = {}
+    if accepted:
+        found |= {"spec_digest": accepted.event.digest, "spec_score": accepted.event.score}
+    if tested:
+        found["tests"] = {"passed": tested.event.passed, "sandbox": tested.event.sandbox}
+    if packaged:
+        names = ("artifact_digest", "wheel", "sbom_digest", "provenance_digest", "key_id")
+        found |= {name: getattr(packaged.event, name) for name in names}
+    if healthy:
+        found |= {"build_id": healthy.event.build_id, "checks": list(healthy.event.checks)}
+    return found
+
+
+def _trail(parts: Sequence[History], intent_id: str) -> list[dict[str, Any]]:
+    """Every event on the way, in the log's order: whoever doubts the answer reads these."""
+    of_it = {
+        r.position: r
+        for history in parts
+        for r in history
+        if getattr(r.event, "intent_id", intent_id) == intent_id
+    }
+    return [
+        {
+            "position": r.position,
+            "type": r.event.type,
+            "at": r.event.at.isoformat(),
+            "actor": r.actor,
+            "epoch": r.epoch,
+        }
+        for _, r in sorted(of_it.items())
+    ]
+
+
+def _last(history: History, kind: type[Any]) -> Recorded[Any] | None:
+    return next((r for r in reversed(history) if isinstance(r.event, kind)), None)

@@ -1,0 +1,147 @@
+"""Shadow policies, freezes and schedules, signatures: what a bundle can do besides deciding now."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from domain.errors import Invalid
+from domain.governance_events import (
+    AlignmentAssessed,
+    Decision,
+    DecisionMade,
+    Policy,
+    PolicyAdopted,
+)
+from domain.policy import Bundle, decide_by, inputs_of
+from infra.cel import CelConditions, check_expression
+from tests.governance.test_policies import policy
+from tests.governance.world import World, intent_of
+
+REVENUE = "Revenue analytics: track revenues by source and month and show monthly totals"
+FREEZE = "date >= '2026-12-20' && date <= '2027-01-02'"
+NIGHT = "hour >= 22 || hour < 6"
+
+
+async def assessed(world: World) -> AlignmentAssessed:
+    event = (await world.decided(await world.queue(REVENUE)))[0]
+    assert isinstance(event, AlignmentAssessed)
+    return event
+
+
+async def decided_at(world: World, at: datetime | None, *policies: Policy) -> Decision:
+    assessment = (await assessed(world)).assessment
+    intent = intent_of(REVENUE)
+    inputs = inputs_of(intent, assessment, mode="autonomous", user_present=False, at=at)
+    return decide_by(CelConditions(Bundle(policies=policies)), inputs, mode="autonomous").decision
+
+
+@pytest.mark.parametrize(
+    ("at", "decision"),
+    [
+        (datetime(2026, 12, 19, 23, 59, tzinfo=UTC), "auto_approve"),
+        (datetime(2026, 12, 20, 0, 0, tzinfo=UTC), "requires_approval"),
+        (datetime(2027, 1, 2, 23, 59, tzinfo=UTC), "requires_approval"),
+        (datetime(2027, 1, 3, 0, 0, tzinfo=UTC), "auto_approve"),
+        (datetime(2026, 12, 20, 1, 0, tzinfo=timezone(timedelta(hours=5))), "auto_approve"),
+    ],
+)
+async def test_a_freeze_holds_from_its_first_day_to_its_last_in_utc(
+    world: World, at: datetime, decision: str
+) -> None:
+    freeze = policy("freeze", "requires_approval", FREEZE)
+    assert await decided_at(world, at, policy("yes", "auto_approve"), freeze) == decision
+
+
+async def test_a_schedule_makes_a_mode_stricter_at_night(world: World) -> None:
+    rules = (
+        policy("yes", "auto_approve"),
+        policy("night", "requires_approval", "mode == 'autonomous'", NIGHT),
+    )
+    noon = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+    assert await decided_at(world, noon, *rules) == "auto_approve"
+    assert await decided_at(world, noon + timedelta(hours=10), *rules) == "requires_approval"
+    weekend = policy("weekend", "blocked", "weekday in ['saturday', 'sunday']")
+    assert await decided_at(world, noon + timedelta(days=5), *rules, weekend) == "blocked"
+    assert await decided_at(world, noon + timedelta(days=4), *rules, weekend) == "auto_approve"
+
+
+async def test_without_a_time_a_freeze_cannot_be_answered_and_a_person_decides(
+    world: World,
+) -> None:
+    rules = (policy("yes", "auto_approve"), policy("freeze", "blocked", FREEZE))
+    assert await decided_at(world, None, *rules) == "requires_approval"
+
+
+async def test_a_decision_records_the_moment_it_was_made(world: World) -> None:
+    made = (await world.decided(await world.queue(REVENUE)))[1]
+    assert isinstance(made, DecisionMade)
+    assert made.inputs["date"] == made.at.date().isoformat()
+    assert made.inputs["hour"] == made.at.hour
+
+
+def test_hours_are_numbers_and_dates_are_text() -> None:
+    check_expression(FREEZE)
+    with pytest.raises(Invalid, match="no matching overload"):
+        check_expression("hour == '22'")
+
+
+def strict(*, shadow: bool) -> dict[str, Any]:
+    return {
+        "policy_id": "everything_asks",
+        "conditions": ["tier >= 0"],
+        "outcome": "requires_approval",
+        "priority": 500,
+        "shadow": shadow,
+    }
+
+
+async def test_a_shadow_policy_is_recorded_with_the_decision_and_does_not_act(
+    world: World,
+) -> None:
+    await world.post("/governance/policies", strict(shadow=True), token="bob", expect=201)
+    made = (await world.decided(await world.queue(REVENUE)))[1]
+    assert isinstance(made, DecisionMade)
+    assert (made.decision, made.shadow_decision) == ("auto_approve", "requires_approval")
+    assert made.policy_applied == "auto_approve_tier2_aligned"
+    assert ("everything_asks", True) in [(c.policy_id, c.value) for c in made.conditions]
+    again = await world.post(f"/governance/decisions/{made.decision_id}/replay", token="bob")
+    assert again["identical"] is True
+
+
+async def test_taking_the_shadow_off_makes_the_policy_act(world: World) -> None:
+    for shadow in (True, False):
+        body = strict(shadow=shadow)
+        await world.post("/governance/policies", body, token="bob", expect=201)
+    made = (await world.decided(await world.queue(REVENUE)))[1]
+    assert isinstance(made, DecisionMade)
+    assert (made.decision, made.policy_applied) == ("requires_approval", "everything_asks")
+    assert made.shadow_decision is None
+
+
+def test_an_error_in_a_shadow_policy_keeps_nobody_from_going_on() -> None:
+    broken = policy("broken", "blocked", "1 / (tier - 2) == 1").model_copy(update={"shadow": True})
+    rules = CelConditions(Bundle(policies=(policy("yes", "auto_approve"), broken)))
+    outcome = decide_by(rules, {"tier": 2}, mode="autonomous")
+    assert (outcome.decision, outcome.shadow) == ("auto_approve", "requires_approval")
+
+
+def test_a_policy_from_before_shadows_has_the_digest_it_had() -> None:
+    """The digest of this policy as it was computed before the field existed."""
+    old = Policy(policy_id="one", conditions=("tier == 0",), outcome="blocked")
+    recorded = "5067b0b388fec875b3d47c41f4f0da8ad0ae26812a95c9d920261765b1f272e3"
+    assert Bundle(policies=(old,)).digest == recorded
+    assert Bundle(policies=(old.model_copy(update={"shadow": True}),)).digest != recorded
+
+
+async def test_every_adoption_is_signed_and_a_changed_one_does_not_verify(world: World) -> None:
+    await world.post("/governance/policies", strict(shadow=False), token="bob", expect=201)
+    signatures = (await world.get("/governance/policies"))["signatures"]
+    assert len(signatures) > 10
+    assert all(found["verified"] for found in signatures.values())
+    (recorded,) = (await world.log.read("events.governance.policies"))[-1:]
+    assert isinstance(recorded.event, PolicyAdopted)
+    softer = recorded.event.policy.model_copy(update={"outcome": "auto_approve"})
+    await world.append(recorded.event.model_copy(update={"policy": softer}))
+    found = (await world.get("/governance/policies"))["signatures"]["everything_asks"]
+    assert (found["signed"], found["verified"]) == (True, False)
