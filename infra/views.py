@@ -32,6 +32,7 @@ Scalar = str | int | float | bool | None
 
 LIMIT_MAX = 500
 HOT_ROWS_MAX = 4000  # of all tables together: a row is usually folded again soon, or never
+BATCH = 1000  # a row that changes often is stored once a batch; the loop stands still for one
 _HORIZON_EVERY_S = 0.02  # how soon a waiting reader asks the log how far the silence reaches
 
 _log = structlog.get_logger(__name__)
@@ -83,7 +84,7 @@ class SqliteViews:
         """
         if not self.subjects:
             await asyncio.Event().wait()
-        subscription = log.follow(self.subjects, after=self._applied)
+        subscription = log.follow(self.subjects, after=self._applied, batch=BATCH)
         self._subscription = subscription
         try:
             async for batch in subscription:
@@ -104,8 +105,7 @@ class SqliteViews:
         position = max(batch.position, self._applied)
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            for at, row in rows.items():
-                self._store(at, before[at], row)
+            self._store(before, rows)
             self._db.execute("UPDATE checkpoint SET position = ?", (position,))
             self._db.execute("COMMIT")
         except BaseException:
@@ -266,29 +266,38 @@ class SqliteViews:
                     before[at] = rows[at] = None if table.once else self.get(table, key)
                 rows[at] = table.fold(rows[at], recorded, key)
 
-    def _store(self, at: _Key, before: BaseModel | None, row: BaseModel | None) -> None:
-        if row is before:
-            return
-        table, key = self._tables[at[0]], at[1]
-        name = _quoted(table.name)
-        if row is None:
-            self._db.execute(f"DELETE FROM {name} WHERE key = ?", (key,))
-        elif before is None:
-            marks = ", ".join("?" for _ in range(2 + len(table.columns)))
-            columns = [getattr(row, column) for column in table.columns]
-            self._db.execute(
-                f"INSERT OR REPLACE INTO {name} VALUES ({marks})",
-                [key, row.model_dump_json(), *columns],
-            )
-        else:
-            # Only what changed: every column named here costs the update of an index.
-            changed = [c for c in table.columns if getattr(row, c) != getattr(before, c)]
-            columns = [getattr(row, column) for column in changed]
-            names = "".join(f", {_quoted(column)} = ?" for column in changed)
-            self._db.execute(
-                f"UPDATE {name} SET body = ?{names} WHERE key = ?",
-                [row.model_dump_json(), *columns, key],
-            )
+    def _store(
+        self,
+        before: Mapping[_Key, BaseModel | None],
+        rows: Mapping[_Key, BaseModel | None],
+    ) -> None:
+        new: dict[str, list[list[Any]]] = {}
+        for at, row in rows.items():
+            name, key = at
+            was = before[at]
+            if row is was:
+                continue
+            if row is None:
+                self._db.execute(f"DELETE FROM {_quoted(name)} WHERE key = ?", (key,))
+            elif was is None:
+                columns = self._tables[name].columns
+                values = [key, row.model_dump_json(), *[getattr(row, c) for c in columns]]
+                new.setdefault(name, []).append(values)
+            else:
+                self._update(self._tables[name], key, was, row)
+        for name, many in new.items():
+            marks = ", ".join("?" for _ in many[0])
+            self._db.executemany(f"INSERT OR REPLACE INTO {_quoted(name)} VALUES ({marks})", many)
+
+    def _update(self, table: Table[Any], key: str, before: BaseModel, row: BaseModel) -> None:
+        # Only what changed: every column named here costs the update of an index.
+        changed = [c for c in table.columns if getattr(row, c) != getattr(before, c)]
+        columns = [getattr(row, column) for column in changed]
+        names = "".join(f", {_quoted(column)} = ?" for column in changed)
+        self._db.execute(
+            f"UPDATE {_quoted(table.name)} SET body = ?{names} WHERE key = ?",
+            [row.model_dump_json(), *columns, key],
+        )
 
     def _keep_hot(self, rows: Mapping[_Key, BaseModel | None]) -> None:
         hot = self._hot

@@ -236,7 +236,7 @@ def _fold_intent(row: IntentRow | None, recorded: AnyRecorded, _: str) -> Intent
 def _of_older_attempt(row: IntentRow, event: Event) -> bool:
     if isinstance(event, BuildStarted):
         return False  # counts the build's own attempts
-    attempt = getattr(event, "attempt", None)
+    attempt = vars(event).get("attempt")  # a missing attribute of a model is slow to miss
     return attempt is not None and attempt != row.attempt
 
 
@@ -446,7 +446,8 @@ def summary(event: Event) -> str:
     for describe in (_governance_summary, _delivery_summary):
         if text := describe(event):
             return text
-    return str(getattr(event, "reason", "") or getattr(event, "outcome", ""))
+    fields = vars(event)
+    return str(fields.get("reason", "") or fields.get("outcome", ""))
 
 
 def _governance_summary(event: Event) -> str:
@@ -484,11 +485,12 @@ def _delivery_summary(event: Event) -> str:
 
 
 def _tests_summary(event: Event) -> str:
-    passed = getattr(event, "passed", None)
+    fields = vars(event)
+    passed = fields.get("passed")
     if passed is None:
         return ""
-    failed = getattr(event, "failed", 0)
-    return f"{passed} passed, {failed} failed in the sandbox ({getattr(event, 'sandbox', '')})"
+    failed, sandbox = fields.get("failed", 0), fields.get("sandbox", "")
+    return f"{passed} passed, {failed} failed in the sandbox ({sandbox})"
 
 
 OPEN_RAW = Table(

@@ -20,6 +20,7 @@ from infra.nats.connection import Connection
 
 HEARTBEAT_S = 1.0
 SILENCE_S = 2.6  # two heartbeats missed
+GATHER_S = 0.003  # far behind: a moment longer for a fuller batch
 LOW_WATER = 2000  # messages in the buffer below which more may come
 RETRY_S_MAX = 1.0
 CREATE_S = 1.0  # a request that went to a dying server is not answered
@@ -99,6 +100,8 @@ class StreamReader:
             self._ready.clear()
             await self._ready.wait()
         buffer = self._buffer
+        if len(buffer) < limit <= int(self._pending):
+            await asyncio.sleep(GATHER_S)
         if len(buffer) <= limit:
             taken = list(buffer)
             buffer.clear()
