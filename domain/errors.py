@@ -62,8 +62,9 @@ class PoisonError(PhoenixError):
 class UnknownEventType(PoisonError):
     """An event type this version does not know: upgrade before reading on."""
 
-    def __init__(self, full_type: str) -> None:
-        super().__init__(f"unknown event type {full_type}: this version is older than the log")
+    def __init__(self, full_type: str, where: str = "") -> None:
+        at = f" at {where}" if where else ""
+        super().__init__(f"unknown event type {full_type}{at}: this version is older than the log")
         self.full_type = full_type
 
 

@@ -2,6 +2,7 @@
 
 Stored      the whole fact is in the body; headers hold only what the server acts on.
 Ids         UUIDv5 of the command, the index in its append and the type: a repeat is recognised.
+Versions    an older one is taken to the current one as it is read (``domain.upcast``).
 Raw         a message on ``intents.>`` is anyone's bytes and becomes a ``RawIntent``.
 """
 
@@ -21,6 +22,7 @@ from domain.event import Event
 from domain.intake import PERSON_PREFIX
 from domain.intent import RawIntent
 from domain.recorded import Recorded
+from domain.upcast import current, upcast
 from infra.ports import Fence, Meta, Write
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -88,13 +90,14 @@ def decode(
     try:
         envelope = orjson.loads(body)
         full_type = envelope["type"]
-        cls = EVENT_TYPES.get(full_type)
+        newest = current(full_type)
+        cls = EVENT_TYPES.get(newest)
         if cls is None:
-            unknown = UnknownEventType(str(full_type))
-            unknown.add_note(f"at position {position} on {subject}")
-            raise unknown
+            raise UnknownEventType(str(full_type), f"position {position} on {subject}")
         data = envelope["data"]
         data["at"] = envelope["time"]
+        if newest != full_type:
+            data = upcast(full_type, data)
         return Recorded(
             position=position,
             event=cls.model_validate(data),

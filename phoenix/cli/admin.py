@@ -221,7 +221,7 @@ def backup(
     if file.exists():
         raise Refused(f"{file} exists already")
     with tarfile.open(file, "w:gz") as archive:
-        for part in ("nats", "keys", "admin.token"):
+        for part in ("nats", "keys", "checkpoints", "admin.token"):
             if (settings.data_dir / part).exists():
                 archive.add(settings.data_dir / part, arcname=part)
     file.chmod(0o600)
