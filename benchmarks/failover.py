@@ -28,6 +28,7 @@ from domain.recorded import Recorded
 from infra.nats.connection import open_connection
 from infra.nats.log import JetStreamLog
 from infra.ports import Context, Meta, Term, Write
+from infra.settings import Settings
 from phoenix import sockets
 from phoenix.forker import Forker
 from phoenix.group import Group, Plan, Release
@@ -123,16 +124,22 @@ class Arena:
         return took
 
     async def settle(self) -> None:
+        """Wait until the group is whole and its leader's writes have been read."""
         assert await self.group.wait_ready(bound_s=30)
+        async with asyncio.timeout(30):
+            while not self.group.leader or self.group.leader.epoch not in self.first_write:
+                self.news.clear()
+                await self.news.wait()
 
 
 @asynccontextmanager
-async def arena(data_dir: Path, port: int, size: int = 3) -> AsyncIterator[Arena]:
-    settings = settings_for(data_dir, port)
+async def arena(settings: Settings, size: int = 3) -> AsyncIterator[Arena]:
+    """A group of the bench service and a reader of its writes; everything ends with the block."""
     env = {
-        "PHOENIX_DATA_DIR": str(data_dir),
+        "PHOENIX_DATA_DIR": str(settings.data_dir),
         "PHOENIX_PORT_SHIFT": str(settings.port_shift),
         "PHOENIX_LEASE_S": str(LEASE_S),
+        **({"PHOENIX_NATS_URL": settings.nats_url} if settings.nats_url else {}),
     }
     nc = await open_connection(settings, "service")
     log = JetStreamLog(nc)
@@ -195,13 +202,13 @@ async def _repeat(here: Arena, fault: Callable[[], Awaitable[object]], count: in
     return taken
 
 
-async def launcher_and_leader(data_dir: Path, port: int, count: int) -> list[float]:
+async def launcher_and_leader(settings: Settings, count: int) -> list[float]:
     """The leader's own launcher is silent: standbys of another launcher have only the lease."""
     taken: list[float] = []
     for _ in range(count):
-        async with arena(data_dir, port, size=1) as alone:
+        async with arena(settings, size=1) as alone:
             await alone.settle()
-            async with arena(data_dir, port, size=2) as others:
+            async with arena(settings, size=2) as others:
                 ready = [m for m in others.group.members.values() if m.state == "ready"]
                 while len(ready) < 2 or not others.first_write:
                     await asyncio.sleep(0.05)
@@ -240,16 +247,16 @@ def figure(name: str, taken: Sequence[float], goal_s: float | None = None) -> Fi
     )
 
 
-async def measure(data_dir: Path, port: int, count: int) -> list[Figure]:
+async def measure(settings: Settings, count: int) -> list[Figure]:
     few = max(3, count // 10)
     lease_s = Timing(LEASE_S).lease_s
-    async with arena(data_dir, port) as here:
+    async with arena(settings) as here:
         killed = await kills(here, count)
         switched = await switchovers(here, few)
         stopped = await stops(here, few)
         stale, writes = here.stale, here.writes
-    alone = await launcher_and_leader(data_dir, port, few)
-    polling = await ttl_polling.failovers(settings_for(data_dir, port), few)
+    alone = await launcher_and_leader(settings, few)
+    polling = await ttl_polling.failovers(settings, few)
     return [
         figure(KILLED, killed, 0.1),
         figure("switchover", switched, 0.05),
@@ -272,14 +279,14 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     from infra.nats import setup
 
-    async def run(data_dir: Path, port: int) -> list[Figure]:
-        owner = await open_connection(settings_for(data_dir, port), "owner")
+    async def run(settings: Settings) -> list[Figure]:
+        owner = await open_connection(settings, "owner")
         await setup.ensure(owner)
         await owner.close()
-        return await measure(data_dir, port, count)
+        return await measure(settings, count)
 
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as server:
-        figures = asyncio.run(run(server.data_dir, server.port))
+        figures = asyncio.run(run(settings_for(server.data_dir, server.port)))
     show(f"Failover, lease {LEASE_S:g} s, sync always", figures)
     save("failover", figures)
 

@@ -9,8 +9,18 @@ import psutil
 
 from domain.instance import InstanceDied, InstancePromoted, LeadershipTaken
 from phoenix.group import Release
+from phoenix.member import Member
 from tests.phoenix.fire import under_fire
-from tests.phoenix.running import HEARTBEAT_S, LEASE_S, TINY, Running, answers, until
+from tests.phoenix.running import (
+    HEARTBEAT_S,
+    LEASE_S,
+    TINY,
+    Running,
+    answers,
+    running_group,
+    until,
+)
+from tests.support.nats import Server
 
 
 async def test_one_leads_two_stand_by_and_each_has_its_port(tiny: Running) -> None:
@@ -87,6 +97,36 @@ async def test_under_traffic_kills_refuse_nothing_lose_nothing_and_do_nothing_tw
     assert len(outcome.acknowledged) > 100
     assert outcome.slowest_s < 2.0
     assert outcome.kills == 6
+
+
+async def test_after_so_many_promotions_an_hour_a_person_has_to_look(server: Server) -> None:
+    async with running_group(server, failovers_per_hour=2) as tiny:
+        for _ in range(2):
+            await killed_leader(tiny)
+            await tiny.whole()
+        assert tiny.group.held
+        last = await killed_leader(tiny)
+        await until(lambda: [m.state for m in tiny.group.members.values()] == ["ready"] * 3)
+        await asyncio.sleep(LEASE_S * 1.5)  # not even the lease makes anybody lead
+        assert tiny.group.leader is None
+        assert "phoenix switchover tiny" in tiny.group.error
+        health = await tiny.health()  # reads go on
+        assert (health["status"], health["role"]) == ("active", "standby")
+        assert await tiny.group.switchover()
+        await tiny.whole()
+        assert not tiny.group.held
+        assert tiny.group.error == ""
+        leader = tiny.group.leader
+        assert leader is not None
+        assert leader.epoch == last.epoch + 1
+
+
+async def killed_leader(tiny: Running) -> Member:
+    leader = tiny.group.leader
+    assert leader is not None
+    os.kill(leader.pid, signal.SIGKILL)
+    await until(lambda: tiny.group.leader is not leader)
+    return leader
 
 
 async def test_a_stopped_leader_is_followed_within_the_lease_and_replaced(tiny: Running) -> None:
