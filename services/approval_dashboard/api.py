@@ -171,6 +171,8 @@ def _overview(ctx: Context) -> type[Controller]:
             totals = present.totals(ctx)
             return {
                 "pending_approvals": totals.pending,
+                "pending_steps": totals.held,
+                "pending_questions": totals.questions,
                 "open_intents": totals.open,
                 "total_intents": totals.total,
                 "intents_by_status": totals.by_status,

@@ -1,18 +1,35 @@
 """What people do here, each as one append under the version of what it is about."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, get_args
+from urllib.parse import quote
 
-from domain import governance
-from domain.errors import ConflictError, DomainError, Invalid, NotAllowed, NotFound, TransientError
+import httpx
+
+from domain import build, governance
+from domain.build import Approvable
+from domain.errors import (
+    ConflictError,
+    DomainError,
+    IllegalTransition,
+    Invalid,
+    NotAllowed,
+    NotFound,
+    TransientError,
+)
 from domain.governance import APPROVER_ROLES, ApprovalEvent, Grant, Reject
 from domain.governance_events import Mode, ModeChanged
 from domain.intent import IntentQueued
 from infra.commands import execute
 from infra.ports import Context, Meta, Person
+from infra.settings import BASE_PORTS
+from projections.builds import BUILDS, BuildRow
 from projections.governance import APPROVALS, ApprovalRow
 
 _REASON_CHARS_MAX = 2000
+_FACTORY_S = 30.0  # it may have a model read the answer
 _Decide = Callable[[governance.State], Sequence[ApprovalEvent]]
 
 
@@ -119,6 +136,88 @@ async def _answer(ctx: Context, intent_id: str, decide: _Decide, by: By) -> int:
     return done.position
 
 
+async def go_on(ctx: Context, id: str, step: str, by: By) -> BuildRow:
+    """Let a build's next step start; return the build. The event is what the build-executor's own
+    ``POST /builds/{id}/approve`` appends, by the same decider.
+
+    Raises:
+        NotFound: there is no such build.
+        NotAllowed: this person is no approver.
+        IllegalTransition: the build has ended, or does not wait.
+    """
+    _approver(by.person)
+    row = ctx.views.get(BUILDS, id)
+    wanted = next((name for name in get_args(Approvable) if name == step), None)
+    if row is None or wanted is None:
+        raise NotFound(f"no build {id} that waits for a step {step!r}")
+    command = build.Approve(
+        build_id=id, intent_id=row.intent_id, by=by.person.name, step=wanted, at=ctx.clock.now()
+    )
+    done = await execute(
+        ctx.log,
+        f"events.build.{id}",
+        initial=build.INITIAL,
+        evolve=build.evolve,
+        decide=lambda state: build.decide(command, state),
+        meta=_meta(ctx, by, correlation_id=row.intent_id),
+    )
+    await _shown(ctx, done.position)
+    return row
+
+
+async def tell(ctx: Context, intent_id: str, text: str, *, token: str) -> Sequence[str]:
+    """Answer the factory's questions with a ``spec`` (JSON text); return what it still asks.
+
+    The factory judges the answer, so it goes to the factory itself, in this person's name.
+
+    Raises:
+        Invalid: this is no SPEC; the message names the first wrong place.
+        NotFound, NotAllowed, IllegalTransition: as the factory refuses it.
+        TransientError: the factory does not answer.
+    """
+    try:
+        spec = json.loads(text)
+    except ValueError as error:
+        raise Invalid("spec", f"is not JSON: {error}") from None
+    url = ctx.host_url(BASE_PORTS["sovereign-factory"] + ctx.port_shift)
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        async with httpx.AsyncClient(timeout=_FACTORY_S, trust_env=False) as client:
+            answer = await client.post(
+                f"{url}/specs/{quote(intent_id, safe='')}/detail",
+                json={"spec": spec},
+                headers=headers,
+            )
+            told = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise TransientError(f"the factory does not answer: {type(error).__name__}") from error
+    if answer.is_error:
+        raise _refusal(answer.status_code, told)
+    await _shown(ctx, int(told["position"]))
+    return list(told["questions"])
+
+
+def _refusal(status: int, problem: Mapping[str, Any]) -> Exception:
+    text = str(problem.get("detail") or f"the factory answers with {status}")
+    match status:
+        case 404:
+            return NotFound(text)
+        case 401 | 403:
+            return NotAllowed(text)
+        case 409:
+            return IllegalTransition(text)
+        case 400 | 422:
+            field = str(problem.get("field") or "spec")
+            return Invalid(field, text.removeprefix(f"{field}: "))
+        case _:
+            return TransientError(text)
+
+
+def _approver(person: Person) -> None:
+    if not person.roles & APPROVER_ROLES:
+        raise NotAllowed("this takes the role approver or admin")
+
+
 async def _newest_question(ctx: Context, intent_id: str) -> IntentQueued | None:
     history = await ctx.log.read(f"events.intent.{intent_id}")
     queued = [r.event for r in history if isinstance(r.event, IntentQueued)]
@@ -152,8 +251,7 @@ async def change_mode(
         NotAllowed: this person is no approver.
         Invalid: the reason is too long.
     """
-    if not by.person.roles & APPROVER_ROLES:
-        raise NotAllowed("this takes the role approver or admin")
+    _approver(by.person)
     if len(reason) > _REASON_CHARS_MAX:
         raise Invalid("reason", f"must have at most {_REASON_CHARS_MAX} characters")
 

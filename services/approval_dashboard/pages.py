@@ -1,10 +1,10 @@
 """The pages. Without scripts they work as plain pages and forms; with them they stay current."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from litestar import Controller, Request, Response, get, post
+from litestar import Controller, Response, get, post
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, ServerSentEvent
@@ -14,24 +14,20 @@ from domain.errors import (
     DomainError,
     Invalid,
     NotFound,
-    PhoenixError,
     TransientError,
 )
-from domain.governance_events import Mode
-from infra.http import command_id
-from infra.ports import Context, Person
+from infra.ports import Context
 from projections.governance import APPROVALS
 from projections.intents import INTENTS
-from projections.questions import QUESTIONS
 from projections.uptime_report import TARGET, WINDOWS, Window
-from services.approval_dashboard import commands, present
+from services.approval_dashboard import commands, forms, present
 from services.approval_dashboard.assets import assets
-from services.approval_dashboard.commands import By
+from services.approval_dashboard.forms import back
 from services.approval_dashboard.live import live
-from services.approval_dashboard.render import HEADERS, page
-from services.approval_dashboard.session import Session, Sessions, matches
+from services.approval_dashboard.render import HEADERS
+from services.approval_dashboard.session import Sessions, matches
+from services.approval_dashboard.view import AnyRequest, View
 
-AnyRequest = Request[Any, Any, Any]
 _SHOWN: tuple[type[Exception], ...] = (
     NotFound,
     Invalid,
@@ -45,65 +41,27 @@ _DONE = {
     "approved": "Approved: {} goes on.",
     "granted": "Your approval of {} is recorded; one more person has to agree.",
     "rejected": "Rejected: {} will not be built.",
+    "build": "The build of {} starts.",
+    "deploy": "The deployment of {} starts.",
     "mode": "The mode is now {}.",
 }
+_ANSWERED = {
+    "accepted": "Thank you: the SPEC is accepted and goes on.",
+    "asked": "Thank you. The factory asks for a little more.",
+}
 _DAYS = 14
-_RECENT = 8
 _FOREVER = "public, max-age=31536000, immutable"
 
 
 def routes(ctx: Context, sessions: Sessions) -> Sequence[Any]:
     """Return the controllers of one instance."""
     view = View(ctx, sessions)
-    return (_reading(ctx, view), _deciding(ctx, view), _signing(sessions, view), _files(ctx))
-
-
-class View:
-    """What every page needs: who looks, what the menu shows, the moment it was made."""
-
-    def __init__(self, ctx: Context, sessions: Sessions) -> None:
-        self._ctx = ctx
-        self._sessions = sessions
-
-    def session(self, request: AnyRequest) -> Session | None:
-        return self._sessions.of(request)
-
-    def page(
-        self, request: AnyRequest, name: str, /, *, code: int = 200, **values: Any
-    ) -> Response[str]:
-        """Return a page with the common values and its own."""
-        ctx, session = self._ctx, self.session(request)
-        user = request.scope.get("user")
-        common = {
-            "now": ctx.clock.now(),
-            "person": user if isinstance(user, Person) else None,
-            "csrf": session.csrf if session else "",
-            "mode": present.mode(ctx),
-            "position": ctx.views.position,
-            "pending": present.totals(ctx).pending,
-            "instance": ctx.instance,
-            "path": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
-            "error": "",
-            "notice": "",
-        }
-        return page(name, {**common, **values}, status=code)
-
-    def home(
-        self, request: AnyRequest, *, code: int = 200, error: str = "", notice: str = ""
-    ) -> Response[str]:
-        """The first page: everything that waits for a person."""
-        ctx = self._ctx
-        return self.page(
-            request,
-            "approvals.html",
-            code=code,
-            error=error,
-            notice=notice,
-            waiting=present.waiting(ctx),
-            totals=present.totals(ctx),
-            decisions=present.decisions(ctx, _RECENT),
-            modes=present.MODE_MEANS,
-        )
+    return (
+        _reading(ctx, view),
+        *forms.routes(ctx, view),
+        _signing(sessions, view),
+        _files(ctx),
+    )
 
 
 def _problem_page(view: View) -> Callable[[AnyRequest, Exception], Response[str]]:
@@ -149,19 +107,10 @@ def _reading(ctx: Context, view: View) -> type[Controller]:
             )
 
         @get("/intents/{intent_id:str}")
-        async def intent(self, request: AnyRequest, intent_id: FromPath[str]) -> Response[str]:
-            row = ctx.views.get(INTENTS, intent_id)
-            if row is None:
-                raise NotFound(f"There is no intent {intent_id}.")
-            approval = ctx.views.get(APPROVALS, intent_id)
-            return view.page(
-                request,
-                "intent.html",
-                row=row,
-                waits=present.waits(ctx, approval) if approval else None,
-                question=ctx.views.get(QUESTIONS, intent_id),
-                timeline=present.timeline(ctx, intent_id),
-            )
+        async def intent(
+            self, request: AnyRequest, intent_id: FromPath[str], done: FromQuery[str] = ""
+        ) -> Response[str]:
+            return view.intent(request, intent_id, notice=_ANSWERED.get(done, ""))
 
         @get("/services")
         async def services(self, request: AnyRequest) -> Response[str]:
@@ -213,71 +162,6 @@ def _reading(ctx: Context, view: View) -> type[Controller]:
     return Reading
 
 
-def _deciding(ctx: Context, view: View) -> type[Controller]:
-    """Forms. ``reads``: they send whoever is not signed in to the sign-in page, not away."""
-
-    class Deciding(Controller):
-        include_in_schema = False
-        opt = {"reads": True}  # noqa: RUF012
-
-        @post("/approvals/{id:str}/approve")
-        async def approve(self, request: AnyRequest, id: FromPath[str]) -> Response[Any]:
-            async def act(form: Any, by: By) -> Redirect:
-                await commands.approve(
-                    ctx, id, by, digest=form.get("digest", ""), comment=form.get("comment", "")
-                )
-                row = await commands.find(ctx, id)
-                done = "granted" if row.status == "pending" else "approved"
-                return _back(f"/?done={done}&about={row.intent_id}")
-
-            return await _submitted(request, view, act)
-
-        @post("/approvals/{id:str}/reject")
-        async def reject(self, request: AnyRequest, id: FromPath[str]) -> Response[Any]:
-            async def act(form: Any, by: By) -> Redirect:
-                await commands.reject(
-                    ctx, id, by, reason=form.get("reason", ""), digest=form.get("digest", "")
-                )
-                row = await commands.find(ctx, id)
-                return _back(f"/?done=rejected&about={row.intent_id}")
-
-            return await _submitted(request, view, act)
-
-        @post("/mode")
-        async def mode(self, request: AnyRequest) -> Response[Any]:
-            async def act(form: Any, by: By) -> Redirect:
-                wanted = _mode(form.get("mode", ""))
-                await commands.change_mode(
-                    ctx,
-                    by,
-                    mode=wanted,
-                    user_present=form.get("user_present") == "yes",
-                    reason=form.get("reason", ""),
-                )
-                return _back("/?done=mode")
-
-            return await _submitted(request, view, act)
-
-    return Deciding
-
-
-async def _submitted(
-    request: AnyRequest, view: View, act: Callable[[Any, By], Awaitable[Redirect]]
-) -> Response[Any]:
-    """Do what a form asks for; a refusal shows the first page again with the reason."""
-    session = view.session(request)
-    if session is None:
-        return _back("/sign-in")
-    form = await request.form()
-    if not matches(session, str(form.get("csrf", ""))):
-        return view.home(request, code=403, error="This form is not from this session: try again")
-    by = By(person=session.person, command_id=command_id(request))
-    try:
-        return await act(form, by)
-    except PhoenixError as error:
-        return view.home(request, code=commands.status_of(error), error=str(error))
-
-
 def _signing(sessions: Sessions, view: View) -> type[Controller]:
     class Signing(Controller):
         include_in_schema = False
@@ -299,7 +183,7 @@ def _signing(sessions: Sessions, view: View) -> type[Controller]:
 
         @post("/sign-out", opt={"reads": True})
         async def leave(self, request: AnyRequest) -> Response[Any]:
-            answer = _back("/")
+            answer = back("/")
             session, form = view.session(request), await request.form()
             if session is not None and matches(session, str(form.get("csrf", ""))):
                 answer.set_cookie(sessions.sign_out())
@@ -310,7 +194,7 @@ def _signing(sessions: Sessions, view: View) -> type[Controller]:
             if cookie is None:
                 text = "This token is not known here, or has been revoked."
                 return view.page(request, "sign_in.html", code=401, error=text, next=_local(where))
-            answer = _back(_local(where))
+            answer = back(_local(where))
             answer.set_cookie(cookie)
             return answer
 
@@ -345,21 +229,10 @@ def _notice(ctx: Context, done: str, about: str) -> str:
     text = _DONE.get(done, "")
     if done == "mode":
         return text.format(present.mode(ctx)["mode"])
-    row = ctx.views.get(APPROVALS, about) if text else None
+    row = ctx.views.get(INTENTS, about) or ctx.views.get(APPROVALS, about) if text else None
     return text.format(row.service_name) if row else ""
-
-
-def _mode(text: str) -> Mode:
-    found = next((mode for mode in present.MODES if mode == text), None)
-    if found is None:
-        raise NotFound(f"no mode {text}")
-    return found
 
 
 def _local(path: str) -> str:
     """A path on this site and nothing else: a sign-in link leads nowhere else."""
     return path if _LOCAL.fullmatch(path) else "/"
-
-
-def _back(path: str) -> Redirect:
-    return Redirect(path, status_code=303, headers={"Cache-Control": "no-store"})

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, get_args
 
+from domain.build import Approvable
 from domain.governance_events import Mode
 from domain.intent import Status
 from infra.ports import Context, Page
 from projections.analytics import DAYS, Day
+from projections.builds import BUILDS, BuildRow
 from projections.governance import (
     APPROVALS,
     DECISIONS,
@@ -61,6 +63,8 @@ class Waiting:
 @dataclass(frozen=True, slots=True)
 class Totals:
     pending: int
+    held: int
+    questions: int
     open: int
     total: int
     by_status: dict[str, int]
@@ -69,9 +73,53 @@ class Totals:
     degraded: int
 
     @property
+    def waiting(self) -> int:
+        """Everything that waits for a person."""
+        return self.pending + self.held + self.questions
+
+    @property
     def auto_rate(self) -> float | None:
         """Of what was decided today, the part that needed nobody; None before the first."""
         return self.today.auto_approved / self.today.decided if self.today.decided else None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A build that goes on when a person says so: its intent asked for that."""
+
+    intent: IntentRow
+    build: BuildRow
+    step: Approvable
+
+
+def held(ctx: Context) -> list[Held]:
+    """Builds whose next step waits for a person, the longest wait first."""
+    builds = [*ctx.views.all(BUILDS, status="waiting"), *ctx.views.all(BUILDS, status="packaged")]
+    found = [one for build in builds if (one := _held(ctx, build)) is not None]
+    return sorted(found, key=lambda one: one.build.at)
+
+
+def _held(ctx: Context, build: BuildRow) -> Held | None:
+    row = ctx.views.get(INTENTS, build.intent_id)
+    if row is None or not row.open or row.attempt != build.attempt:
+        return None
+    if build.status == "waiting":
+        waits = not row.intent.auto_build and "build" not in build.approved
+        return Held(row, build, "build") if waits else None
+    waits = not row.intent.auto_deploy and "deploy" not in build.approved
+    return Held(row, build, "deploy") if waits else None
+
+
+def questions(ctx: Context) -> Sequence[IntentRow]:
+    """Intents that cannot be built before somebody says more, the newest first."""
+    page = ctx.views.page(
+        INTENTS,
+        where={"status": "needs_detail"},
+        order="raw_position",
+        descending=True,
+        limit=_PENDING_MAX,
+    )
+    return page.rows
 
 
 def waiting(ctx: Context) -> list[Waiting]:
@@ -107,6 +155,8 @@ def totals(ctx: Context) -> Totals:
     by_status: dict[str, int] = {status: views.count(INTENTS, status=status) for status in STATUSES}
     return Totals(
         pending=views.count(APPROVALS, status="pending"),
+        held=len(held(ctx)),
+        questions=by_status["needs_detail"],
         open=views.count(INTENTS, status=OPEN),
         total=sum(by_status.values()),
         by_status=by_status,

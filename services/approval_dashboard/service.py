@@ -9,6 +9,7 @@ from litestar import Request
 
 from infra.ports import Context, Person, Term
 from projections.analytics import DAYS
+from projections.builds import BUILDS
 from projections.governance import APPROVALS, DECISIONS, MODE, POLICIES
 from projections.instances import GROUPS
 from projections.intents import INTENTS, TIMELINE
@@ -28,7 +29,8 @@ class ApprovalDashboard:
     features: Sequence[str] = (
         "Pending approvals with evidence, policy conditions and digest on one page",
         "Approve with one click, reject with a reason, bound to what was shown",
-        "Intents, services, history and policies, kept current while you look",
+        "Lets builds go on that wait for a person, and takes answers to the factory's questions",
+        "Intents, services, uptime, history and policies, kept current while you look",
     )
     dependencies: Sequence[str] = ("nats",)
     tables = (
@@ -43,6 +45,7 @@ class ApprovalDashboard:
         SERVICES,
         GROUPS,
         UPTIME,
+        BUILDS,
     )
 
     def __init__(self, ctx: Context) -> None:

@@ -11,7 +11,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,11 @@ AnyRequest = Request[Any, Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A signed-in browser. ``csrf`` is what its forms must carry."""
+    """A signed-in browser. ``csrf`` is what its forms must carry; ``token`` is the person's own."""
 
     person: Person
     csrf: str
+    token: str = field(repr=False)
 
 
 class Sessions:
@@ -80,7 +81,7 @@ class Sessions:
         except (InvalidToken, ValueError):
             return None
         person = await self._auth.person(content["token"])
-        return Session(person, content["csrf"]) if person else None
+        return Session(person, content["csrf"], content["token"]) if person else None
 
     def _cookie(self, value: str, *, max_age: int) -> Cookie:
         return Cookie(

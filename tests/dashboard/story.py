@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from domain.delivery_events import ServiceRegistered
+from domain.build import build_id
+from domain.delivery_events import ServiceRegistered, SpecAccepted, SpecNeedsDetail
 from domain.governance import shown_digest
 from domain.governance_events import (
     AlignmentAssessed,
@@ -225,3 +226,43 @@ async def services(world: World) -> None:
             )
         )
     await world.seen()
+
+
+async def held(world: World, name: str = "room-booking") -> str:
+    """A build that may start only when a person says so; return its id."""
+    asked = intent(name, purpose="Keeps bookings of rooms", tier=2).model_copy(
+        update={"auto_build": False}
+    )
+    at = now()
+    await world.append(
+        IntentQueued(intent_id=asked.intent_id, at=at, intent=asked, raw_position=3),
+        correlation_id=asked.intent_id,
+        actor="intent-queue",
+    )
+    await world.append(
+        _assessed(asked, score=0.92, at=at),
+        _made(asked, "auto_approve", score=0.92, at=at),
+        correlation_id=asked.intent_id,
+        actor="governance",
+    )
+    accepted = SpecAccepted(
+        intent_id=asked.intent_id, at=at, score=94.0, digest="s" * 64, gate=90.0
+    )
+    await world.append(accepted, correlation_id=asked.intent_id, actor="sovereign-factory")
+    await world.seen()
+    return build_id(asked.intent_id, 1)
+
+
+async def asks(world: World, name: str = "team-helper") -> Intent:
+    """An intent whose SPEC needs detail from a person."""
+    asked = await auto(world, name)
+    question = SpecNeedsDetail(
+        intent_id=asked.intent_id,
+        at=now(),
+        attempt=1,
+        questions=("Which records does it keep?",),
+        service_name=name,
+    )
+    await world.append(question, correlation_id=asked.intent_id, actor="sovereign-factory")
+    await world.seen()
+    return asked

@@ -288,7 +288,7 @@ async def test_what_an_intent_says_is_text_and_never_markup(world: World) -> Non
         assert "&lt;script&gt;alert(1)" in page
 
 
-@pytest.mark.parametrize("path", ["/", "/intents", "/services", "/history", "/policies"])
+@pytest.mark.parametrize("path", ["/", "/intents", "/services", "/uptime", "/history", "/policies"])
 async def test_every_page_works_empty_and_full_and_allows_no_inline_script(
     world: World, path: str
 ) -> None:
@@ -297,7 +297,8 @@ async def test_every_page_works_empty_and_full_and_allows_no_inline_script(
     await story.ask(world)
     await story.auto(world)
     await story.services(world)
-    await world.seen()
+    await story.held(world)
+    await story.asks(world)
     answer = await world.client.get(path)
     assert answer.status_code == 200
     policy = answer.headers["content-security-policy"]

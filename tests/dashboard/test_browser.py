@@ -15,7 +15,7 @@ from tests.dashboard import story
 from tests.registry.world import World, running
 
 CHROMIUM = "/usr/bin/chromium"
-PAGES = ("/", "/intents", "/services", "/history", "/policies", "/sign-in")
+PAGES = ("/", "/intents", "/services", "/uptime", "/history", "/policies", "/sign-in")
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 
 pytestmark = [
@@ -182,8 +182,10 @@ async def test_every_page_fits_its_screen_and_names_its_controls(
     await story.services(world)
     asked = await story.ask(world)
     await story.auto(world)
+    await story.held(world)
+    unclear = await story.asks(world)
     async with opened(browser, world, size=size) as page:
-        for path in (*PAGES, f"/intents/{asked.intent_id}"):
+        for path in (*PAGES, *(f"/intents/{one.intent_id}" for one in (asked, unclear))):
             await page.goto(world.url + path)
             await live(page)
             width = await page.evaluate("document.documentElement.scrollWidth")
@@ -209,9 +211,11 @@ async def test_text_stands_out_from_its_ground(browser: Browser, world: World, s
     await story.rules(world)
     await story.ask(world, warning="a second approver was wanted")
     await story.auto(world)
+    await story.services(world)
+    await story.asks(world)
     async with opened(browser, world) as page:
         await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        for path in ("/", "/intents", "/history", "/policies"):
+        for path in ("/", "/intents", "/uptime", "/history", "/policies"):
             await page.goto(world.url + path)
             assert await page.evaluate(LOW_CONTRAST) == [], path
 
