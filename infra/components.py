@@ -157,6 +157,11 @@ def digest_of(root: Path, name: str) -> str:
     return tree_digest({**packaged(root, name), **_test_files(root, tests_of(root, name))})
 
 
+def fingerprint(digest: str) -> str:
+    """A digest as people compare it, eight characters at a time."""
+    return " ".join(digest[n : n + 8] for n in range(0, len(digest), 8))
+
+
 def tree_digest(files: Mapping[str, bytes]) -> str:
     """Hex SHA-256 over sorted (path, SHA-256) pairs."""
     total = hashlib.sha256()

@@ -2,6 +2,6 @@
 
 from infra.sandbox.levels import best_level
 from infra.sandbox.limits import Limits, Result
-from infra.sandbox.run import run
+from infra.sandbox.run import give_way, run, sweep
 
-__all__ = ["Limits", "Result", "best_level", "run"]
+__all__ = ["Limits", "Result", "best_level", "give_way", "run", "sweep"]

@@ -199,7 +199,7 @@ def bootstrap(as_json: AsJson = False) -> None:
             "kind": "component",
             "source": "cli",
             # What an approver sees and approves is this source and no other.
-            "metadata": {"source_digest": components.digest_of(root, name)},
+            "metadata": {"source_digest": components.fingerprint(components.digest_of(root, name))},
         }
         try:
             answers.append(client.post("intent-queue", "/intents/submit", body))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.errors import DomainError
+from infra.sandbox import give_way
 
 _PRODUCT = Path(__file__).resolve().parents[2]
 _TOOL_S_MAX = 60.0
@@ -73,6 +74,7 @@ class Bench:
             cwd=_PRODUCT,
             env={"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": str(_PRODUCT)},
         )
+        give_way(process.pid)
         try:
             async with asyncio.timeout(_TOOL_S_MAX):
                 out, err = await process.communicate(json.dumps(job or {}).encode())

@@ -1,10 +1,11 @@
 """What the instance host starts: views, routes and the leader's work of the build-executor."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infra.ports import Context, Term
-from infra.sandbox import best_level
+from infra.sandbox import best_level, sweep
 from infra.settings import WrongSetting
 from projections.builds import BUILDS
 from projections.deployments import DEPLOYMENTS, PORTS
@@ -43,6 +44,7 @@ class BuildExecutor:
 
     async def lead(self, term: Term) -> None:
         """Build and deploy what is accepted, most urgent first, until the term ends."""
+        await asyncio.to_thread(sweep)
         try:
             self._sandbox = (await best_level(self._ctx.settings.sandbox)).level
         except WrongSetting as error:

@@ -50,7 +50,7 @@ def _document(ctx: Context, intent: Intent) -> dict[str, object]:
     """Raises NotBuildable."""
     root, name = components.source_root(ctx.settings), intent.service_name
     found = components.digest_of(root, name)
-    cleared = str(intent.metadata.get("source_digest", "")) or found
+    cleared = str(intent.metadata.get("source_digest", "")).replace(" ", "") or found
     if cleared != found:
         raise NotBuildable(
             f"the source of {name} has changed since it was submitted ({cleared[:12]} is now "
