@@ -12,9 +12,9 @@ import contextlib
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import CancelledError, Future
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from eventsourcing.persistence import (
     InterfaceError,
@@ -38,6 +38,35 @@ class Target(NamedTuple):
     timeout_s: float
 
 
+class _Call(Generic[T]):
+    """Work on its way to the loop and back. A bare lock, because a ``Future`` costs four times."""
+
+    __slots__ = ("done", "error", "task", "value", "work")
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self.work = work
+        self.value: T
+        self.error: BaseException | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.task = loop.create_task(self._run())
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            self.value = await self.work
+        except BaseException as error:  # whatever it is, it is the caller's
+            self.error = error
+        finally:
+            self.done.release()
+
+
 class Hub:
     """A loop in a daemon thread with a connection, made when it is first needed."""
 
@@ -47,6 +76,8 @@ class Hub:
         self._pid = os.getpid()
         self._users = 0
         self._ended = False
+        self._handed: deque[_Call[Any]] = deque()
+        self._woken = False
         self._nc: Connection | None = None
         self._connecting = asyncio.Lock()
         # The thread knows the loop only: nothing keeps the hub alive but its users.
@@ -73,26 +104,44 @@ class Hub:
         if not self.alive:
             work.close()
             raise InterfaceError("the connection has been closed")
-        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        handed = _Call(work)
         try:
-            return self._result(future)
-        except CancelledError as error:
+            self._hand_over(handed)
+            return self._result(handed)
+        except asyncio.CancelledError as error:
             raise InterfaceError("the connection was closed meanwhile") from error
         except (TransientError, LogRefused) as error:
             raise OperationalError(str(error)) from error
         except KeyboardInterrupt:
-            future.cancel()
+            self.soon(handed.cancel)
             raise
 
-    def _result(self, future: "Future[T]") -> T:
-        while True:
+    def _hand_over(self, handed: "_Call[Any]") -> None:
+        """Wake the loop once for all calls that wait for it: waking it is most of the cost."""
+        self._handed.append(handed)
+        if not self._woken:
+            self._woken = True
             try:
-                return future.result(LOOK_S)
-            except TimeoutError:
-                if future.done():
-                    raise  # its own
-                if not self.thread.is_alive():  # ended in the moment of the call
-                    raise CancelledError from None
+                self.loop.call_soon_threadsafe(self._take_over)
+            except RuntimeError as error:  # the loop closed in this moment
+                raise asyncio.CancelledError from error
+
+    def _take_over(self) -> None:
+        self._woken = False  # first: whoever comes now wakes it again
+        while self._handed:
+            self._handed.popleft().start(self.loop)
+
+    def _result(self, handed: "_Call[T]") -> T:
+        while not handed.done.acquire(timeout=LOOK_S):
+            if not self.thread.is_alive():  # ended in the moment of the call
+                handed.work.close()
+                raise asyncio.CancelledError
+        if handed.error is not None:
+            try:
+                raise handed.error
+            finally:
+                handed.error = None  # its traceback knows this frame
+        return handed.value
 
     def soon(self, work: Callable[[], None]) -> None:
         """Do it on the loop, without waiting; nothing happens once it has ended."""
