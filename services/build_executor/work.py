@@ -19,6 +19,7 @@ from services.build_executor.make import Maker, recipe_of
 from services.build_executor.rollout import HEALTHY_S_MAX, Rollout
 
 _STAGES = ("spec", "build", "deploy")
+_WAITING = ("waiting", "packaged")
 _FOUND_MAX = 500
 _LOOK_S = 0.5
 Result = TypeVar("Result")
@@ -29,7 +30,19 @@ def open_work(ctx: Context) -> list[Claim]:
     page = ctx.views.page(
         PIPELINES, where={"ended": False, "stage": _STAGES}, order="rank", limit=_FOUND_MAX
     )
-    return [claim for row in page.rows if (claim := _ready(ctx, row)) is not None]
+    ready = [claim for row in page.rows if (claim := _ready(ctx, row)) is not None]
+    return [*ready, *_left_behind(ctx)]
+
+
+def _left_behind(ctx: Context) -> list[Claim]:
+    """Builds that wait for a person although their intent has ended: nobody will come."""
+    waiting = ctx.views.page(BUILDS, where={"status": _WAITING}, limit=_FOUND_MAX)
+    rows = [(build, ctx.views.get(PIPELINES, build.intent_id)) for build in waiting.rows]
+    return [
+        Claim(row)
+        for build, row in rows
+        if row is not None and row.ended and row.attempt == build.attempt
+    ]
 
 
 def _ready(ctx: Context, row: PipelineRow) -> Claim | None:
@@ -80,6 +93,9 @@ class Step:
     async def _go_on(self, claim: Claim, term: Term) -> int:
         if claim.intent.kind == "retire":
             return await self._retire(claim, term)
+        build = self._ctx.views.get(BUILDS, claim.build_id)
+        if build is not None and build.status in _WAITING:
+            await self._check(claim, term)
         name = claim.intent.service_name
         if claim.intent.kind == "service" and name in BASE_PORTS:
             raise StepFailed("claim", f"{name} is a part of this system, not a generated service")

@@ -161,6 +161,19 @@ async def test_a_claim_of_an_older_epoch_is_taken_over_and_nothing_is_tested_twi
         assert types == [*LINE[:3], "BuildStarted", "ArtifactPackaged"]
 
 
+async def test_a_build_that_waits_ends_with_its_intent(tmp_path: Path) -> None:
+    async with executor(tmp_path) as site:
+        build = await site.accept(auto_build=False)
+        waiting = await site.build(build, "waiting")
+        cancelled = IntentCancelled(
+            intent_id=waiting["intent_id"], at=T0, reason="no longer wanted"
+        )
+        await site.world.append(cancelled, correlation_id=waiting["intent_id"])
+        ended = await site.build(build, "cancelled")
+        assert "the intent has ended" in ended["reason"]
+        assert await site.events(f"events.build.{build}") == ["BuildCancelled"]
+
+
 async def test_parts_of_this_system_are_not_generated(tmp_path: Path) -> None:
     async with executor(tmp_path) as site:
         named = await site.build(await site.accept({"service_name": "registry"}), "failed")

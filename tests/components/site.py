@@ -1,0 +1,155 @@
+"""A running system whose parts are built from a copy of the source, and a load on one of them."""
+
+import asyncio
+import contextlib
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from infra.components import ABOUT, SHARED
+from infra.settings import PORT_STEP
+from tests.integration.system import System, free_shift, until
+
+ROOT = Path(__file__).resolve().parents[2]
+RATE = 60  # requests a second
+
+
+def copy_of_the_source(folder: Path) -> Path:
+    """Return a copy that a test may change."""
+    ignore = shutil.ignore_patterns("__pycache__", ".*")
+    for name in (*SHARED, "services", "tests", "examples"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1, f"{path} has {old!r} {text.count(old)} times"
+    path.write_text(text.replace(old, new))
+
+
+@contextlib.contextmanager
+def site(folder: Path) -> Iterator["Site"]:
+    source = copy_of_the_source(folder / "source")
+    system = System(folder / "data", free_shift(), {"PHOENIX_SOURCE": str(source)})
+    system.start()
+    try:
+        names = ("ann", "bob", "cora")
+        tokens = [system.json("user", "add", name)["token"] for name in names]
+        yield Site(system, source, tokens)
+    finally:
+        if system.process is not None:
+            system.stop()
+
+
+@dataclass
+class Site:
+    system: System
+    source: Path
+    tokens: list[str]
+
+    def submit(self, name: str) -> str:
+        """Submit the intent of a component and let people approve it; return the intent's id."""
+        purpose, features = ABOUT[name]
+        body = {
+            "service_name": name,
+            "purpose": purpose,
+            "key_features": features,
+            "service_type": "infrastructure",
+            "kind": "component",
+        }
+        intent_id = str(self.system.post("intent-queue", "/intents/submit", body)["intent_id"])
+        self.system.wait_for(intent_id, "awaiting_approval", timeout_s=60)
+        for token in self.tokens:
+            self._approve(intent_id, token)
+        return intent_id
+
+    def _approve(self, intent_id: str, token: str) -> None:
+        pending: list[dict[str, Any]] = []
+
+        def shown() -> bool:
+            found = self.system.get("approval-dashboard", "/api/approvals/pending")["items"]
+            pending[:] = [item for item in found if item["intent_id"] == intent_id]
+            return bool(pending) or self.system.status_of(intent_id) != "awaiting_approval"
+
+        until(shown, timeout_s=30)
+        if pending:
+            url = f"/api/approvals/{pending[0]['approval_id']}/approve"
+            httpx.post(
+                self.system.url("approval-dashboard", url),
+                json={},
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=15,
+                trust_env=False,
+            )
+
+    def health(self, name: str) -> list[dict[str, Any]]:
+        """What the three instances say."""
+        base = self.system.url(name).rpartition(":")[2]
+        answers = []
+        for number in range(3):
+            url = f"http://127.0.0.1:{int(base) + PORT_STEP * number}/health"
+            answers.append(httpx.get(url, timeout=15, trust_env=False).json())
+        return answers
+
+    def versions(self, name: str) -> set[str]:
+        with contextlib.suppress(httpx.HTTPError, ValueError):
+            return {str(answer["version"]) for answer in self.health(name)}
+        return set()
+
+    def build_of(self, name: str) -> dict[str, Any]:
+        """The newest build."""
+        url = self.system.url("build-executor", "/builds")
+        found = httpx.get(url, params={"service": name}, timeout=15, trust_env=False).json()
+        return dict(found["items"][0])
+
+
+@dataclass
+class Load:
+    """Requests at a steady rate, each over a connection of its own, until it is left."""
+
+    url: str
+    answered: int = 0
+    failed: list[str] = field(default_factory=list)
+    slowest_s: float = 0.0
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> "Load":
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        assert self._thread is not None
+        self._thread.join(30)
+
+    async def _run(self) -> None:
+        limits = httpx.Limits(max_keepalive_connections=0, max_connections=200)
+        async with (
+            httpx.AsyncClient(timeout=15, trust_env=False, limits=limits) as client,
+            asyncio.TaskGroup() as tasks,
+        ):
+            began, sent = time.monotonic(), 0
+            while not self._stop.is_set():
+                await asyncio.sleep(max(0.0, began + sent / RATE - time.monotonic()))
+                tasks.create_task(self._one(client))
+                sent += 1
+
+    async def _one(self, client: httpx.AsyncClient) -> None:
+        began = time.monotonic()
+        try:
+            (await client.get(self.url)).raise_for_status()
+        except httpx.HTTPError as error:
+            self.failed.append(repr(error))
+        else:
+            self.answered += 1
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
