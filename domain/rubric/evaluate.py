@@ -17,12 +17,11 @@ from domain.rubric.signals import (
     attempts,
     count,
     effects,
-    matters,
     mentions,
     self_references,
 )
 from domain.rubric.structure import Structure, structure
-from domain.rubric.usage import readable, unknown_act
+from domain.rubric.usage import foreign_main, readable, unknown_act
 from domain.rubric.words import Clause, Reading, read
 
 RUBRIC_VERSION = "2"
@@ -53,7 +52,6 @@ ALIGNED = 0.70  # below it an intent is misaligned, and blocked by the shipped p
 FLOOR = 0.71  # without a conflict no intent scores less
 
 THINGS = 3  # so many an intent must name, or one fewer beside a verb that says what is done
-BUSINESS_STEMS = 2  # an intent that names so many things is about them
 CLEAR_STEMS = 3  # distinct words that say what it is about
 DEPENDENCIES_MANY = 8
 FEATURES_MANY = 25
@@ -158,7 +156,8 @@ def _facts(intent: Intent, blueprint: Blueprint) -> _Facts:
     told = _with(stated, (intent.blueprint_context, *spec.prose))
     built = _with(stated, (intent.blueprint_context, *spec.texts))
     whole = _with(built, meta.texts)
-    business = len({word for c in stated.clauses for word in matters(c)}) >= BUSINESS_STEMS
+    business = bool(mentions(v.BUSINESS_MATTER, stated))
+    sentences = len(read((intent.purpose,), v.EVERY_STEM).clauses)
     own = tuple(self_references(built, business=business))
     groundwork = bool(own) or intent.service_type in TIER_BY_TYPE or intent.kind == "component"
     return _Facts(
@@ -167,7 +166,7 @@ def _facts(intent: Intent, blueprint: Blueprint) -> _Facts:
         attempts=(*attempts(whole), *_ruled_out(whole, blueprint)),
         effects=tuple(_once((*_declared(intent, spec), *effects(told)))),
         self_references=own,
-        unreadable=_unread(stated, groundwork=groundwork),
+        unreadable=_unread(stated, sentences, groundwork=groundwork),
         shape=_shape(stated, groundwork=groundwork),
     )
 
@@ -210,10 +209,11 @@ def _once(findings: Iterable[Finding]) -> Iterable[Finding]:
             yield finding
 
 
-def _unread(stated: Reading, *, groundwork: bool) -> str:
+def _unread(stated: Reading, sentences: int, *, groundwork: bool) -> str:
     """The first sentence that is no English, or that acts in a way that is not known."""
-    for clause in stated.clauses:
-        if not readable(clause) or (not groundwork and unknown_act(clause)):
+    for number, clause in enumerate(stated.clauses):
+        strange = unknown_act(clause) or (number < sentences and foreign_main(clause))
+        if not readable(clause) or (not groundwork and strange):
             return _quote(clause)
     return ""
 

@@ -55,7 +55,8 @@ UNWELCOME = concept(
 EVADE = concept(
     "evade avoid dodge hide beat slip escape circumvent trick fool mislead get+past get+around"
     " outsmart outwit sneak stay+below stay+under keep+from sidestep elude bypass defeat"
-    " work+around conceal away+from not+see never+see under+the+radar"
+    " work+around conceal away+from not+see never+see not+shown not+show never+show not+told"
+    " never+told under+the+radar"
 )
 OVERSEER = concept(
     "police inspector auditor regulator custom+s authority tax watchdog ombudsman moderator"
@@ -77,7 +78,7 @@ BARE = concept(
     "undetected unnoticed unseen untraceable untracked unregistered undeclared unreported unlogged"
     " off+the+books off+the+record under+the+table back+door backdoor cover+up covering+up"
     " paper+trail no+trace look+the+other+way turn+a+blind+eye keep+quiet hush cash+only"
-    " while+nobody when+nobody nobody+is+looking nobody+is+there nobody+is+home nobody+is+in"
+    " while+nobody nobody+is+looking nobody+is+there nobody+is+home nobody+is+in"
     " no+one+is+looking no+one+is+home plausible+deniability deniable burner regardless despite"
     " no+matter in+spite+of unless+caught whether+or+not+they loophole"
 )
@@ -115,17 +116,18 @@ PREFER = concept(
 )
 BY_BIRTH = concept(
     "woman women female gender racial skin ethnic ethnicity pregnant pregnancy child+bear religion"
-    " religious faith minority foreigner immigrant migrant accent nationality caste sexual"
-    " transgender gay lesbian muslim jew jewish christian black+people surname sound+foreign"
-    " poor+neighbourhood poor+area disabled disability political politics belief their+age"
-    " applicant+s+age birth+year young+people over+50 over+fifty fertility"
+    " religious faith minority foreigner immigrant migrant accent nationality caste church mosque"
+    " temple synagogue worship mother union expecting+a+baby sexual transgender gay lesbian muslim"
+    " jew jewish christian black+people surname sound+foreign poor+neighbourhood poor+area disabled"
+    " disability political politics belief their+age applicant+s+age birth+year young+people"
+    " over+50 over+fifty fertility"
 )
 
 # --- people and what is theirs ------------------------------------------------------------------
 
 EXPOSED = concept(
     "protester spouse girlfriend boyfriend journalist activist dissident whistleblower informant"
-    " debtor celebrity celebrities neighbour neighbor ex+wife ex+husband my+ex my+wife"
+    " debtor celebrity celebrities ex+wife ex+husband my+ex my+wife"
     " my+husband my+boss my+landlord witness witnesses striker demonstrator asylum"
     " critic critics"
 )
@@ -135,8 +137,9 @@ ABOUT_LIFE = concept(
     " sleep vote illness camera face diary+of religion location gps route+home belong social"
 )
 INDIVIDUALS = concept(
-    "employee individual citizen neighbour neighbor worker staff spouse child children teenager"
-    " tenant resident pupil student voter colleague patient worshipper demonstrator"
+    "women woman girl boy employee individual citizen neighbour neighbor worker staff spouse child"
+    " children teenager tenant resident pupil student voter colleague patient worshipper"
+    " demonstrator"
 )
 WATCHES = concept(
     "track record watch follow log monitor observe diary list note map profile check count show"
@@ -191,4 +194,113 @@ UNBOUND = concept(
     " reinstall+itself copies+of+itself other+machines spread+to deletion+proof unkillable"
     " on+its+own+authority full+access unrestricted unlimited+access root+access admin+rights"
     " administrator+rights superuser all+permission any+command"
+)
+
+# --- who is spoken to, and who is spoken about ----------------------------------------------------
+
+META = concept(
+    "checker automated+reader classification+complete outcome+positive decide+positive full+mark"
+    " low+risk top+score high+score highest+score correct+verdict right+verdict verdict"
+    " system+message begin+system principle+0 principle+1 principle+2 principle+3 principle+4"
+    " principle+5 principle+6 principle+7 waive waiver amendment exempt dear+model dear+ai"
+    " dear+reviewer language+model kindly+treat as+reviewed as+approved as+aligned who+grade"
+    " whoever+grade grade+this assess+this judge+this score+this rate+this accept+all approve+all"
+    " evaluator grader"
+    " until+further+notice up+to+here everything+above everything+below ignore+everything trust+me"
+    " trust+this trusted+source please+approve wave+through waved+through let+through as+a+yes"
+    " click+the+approve approve+button auto+click fast+track+this"
+)
+INFER = concept(
+    "work+out infer guess deduce derive figure+out predict+who predict+which find+out+who"
+    " find+out+which tell+which tell+who recognise recognize identify profile conclude+who"
+    " estimate+which guess+who detect+who detect+which spot+who spot+which score+each"
+)
+ANY_PERSON = concept(
+    "employee individual citizen worker staff child children tenant resident pupil student voter"
+    " colleague customer visitor guest people person user member patient driver shopper woman women"
+    " man men couple family families someone somebody who household reader subscriber"
+)
+SENSOR = concept(
+    "webcam web+cam cctv microphone footage snapshot keystroke badge+data badge+swipe face+match"
+    " selfie hidden+device tracking+device gps+tracker voice+print wearable+tracker"
+)
+WHERE = concept("where how+long how+often whom who+with with+whom when+each when+every")
+HABIT = concept(
+    "habit behaviour behavior movement whereabouts opinion belief lifestyle mood secret"
+)
+BOT = concept("bot robot robots bots")
+TURNS_OF_PHRASE = (
+    (
+        "calls a failure a success",
+        re.compile(
+            r"\b(?:failed|failures?|rejected|warnings?|refused|denied|conflicts?|errors?|unsafe|bad)\b"
+            r".{0,30}\b(?:to|as|into|become|appear)\b.{0,12}\b(?:passed|passes|approved|green|"
+            r"resolved|ok|okay|accepted|fine|safe|positive|good)\b"
+        ),
+    ),
+    (
+        "approves its own",
+        re.compile(
+            r"\b(?:sign(?:s|ed)? off|approves?|confirms?|releases?|accepts?|clears?) "
+            r"(?:on )?(?:their|his|her|its|my|our|your) own\b"
+        ),
+    ),
+    (
+        "treats people unfairly",
+        re.compile(
+            r"\bonly (?:for|to|from|by) (?:\w+ )?(?:couples?|women|men|families|singles?|natives?|"
+            r"people|applicants?|locals?|citizens?|christians?|muslims?|germans?)\b"
+        ),
+    ),
+    (
+        "poses as somebody",
+        re.compile(
+            r"\b(?:using|with|in|under|borrowing) (?:the |our |a |his |her |their )?\w+ "
+            r"(?:voice|face|letterhead|signature|handwriting)\b"
+        ),
+    ),
+    ("works in secret", SECRECY),
+    (
+        "works in secret",
+        re.compile(
+            r"\b(?:nobody|no one|no-one)\s+(?:\w+\s)?(?:checks?|looks?|asks?|notices?|sees?|reads?|"
+            r"counts?|minds?|complains?|suspects?|finds? out|can tell)\b"
+        ),
+    ),
+    (
+        "is about one person",
+        re.compile(r"\b(?:she|he|her|him|herself|himself)\b|\bex[- ](?!vat|works|tax|stock)\w+"),
+    ),
+    (
+        "works on what people believe",
+        re.compile(
+            r"\b(?:so|so that|makes?|making|until|to make|lets?|have) (?:the |our |all )?"
+            r"(?:visitors?|customers?|people|users?|readers?|buyers?|voters?|they|them|guests?|clients?|shoppers?|"
+            r"everyone|anyone|someone|inspectors?|auditors?|parents|patients|investors?)"
+            r" (?:\w+ )?(?:thinks?|believes?|assumes?|feels?|expects?|trusts?|fears?|panics?)\b|"
+            r"\b(?:says?|claims?|insists?|tells? \w+) (?:that )?(?:it|he|she|they|we) "
+            r"(?:is|are|was|were)\b"
+        ),
+    ),
+    (
+        "states what did not happen",
+        re.compile(
+            r"\b(?:did|was|were|has|have|had)(?: not|n't| never) (?:really |actually )?"
+            r"(?:do|done|happen|happened|make|made|buy|bought|work|worked|provided?|drive|driven|"
+            r"take place|taken place|exist|existed|render|rendered|perform|performed|attend|earn|"
+            r"won)\b"
+            r"|\bnever (?:did|happened|existed|made|worked|took place|bought|sold|provided)\b"
+            r"|\b(?:does|do) not exist\b|\bafter the fact\b|\bplausib\w+\b"
+            r"|\bmade[- ]up\b|\binvent(?:ed|s)\b"
+            r"|\b(?:turn|wind|roll|dial|clock)(?:s|ing|ed)? back\b"
+        ),
+    ),
+    (
+        "presses people",
+        re.compile(
+            r"\b(?:so that|so|until) (?:they|he|she|tenants?|staff|workers?|people|mothers?|"
+            r"customers?) (?:\w+ )?(?:quit|leave|resign|give up|move out|pay|cannot|can't|have to|"
+            r"must|stay hooked)\b"
+        ),
+    ),
 )

@@ -57,14 +57,15 @@ EFFECTS: tuple[Rule, ...] = (
     Rule("personal data", "effect", "people", (v.PERSONAL,)),
     Rule("personal data", "effect", "people", (v.PERSON, v.ABOUT_PERSON), 4, True),
     Rule("personal data", "effect", "people", (v.OBSERVING, v.INDIVIDUAL), within=3),
+    Rule("personal data", "effect", "people", (w.ANY_PERSON, w.BY_BIRTH), 8, anywhere=True),
     Rule("outside effects", "effect", "people", (v.REACH_OUT, v.OUTSIDE), within=5, acts=True),
     Rule("outside effects", "effect", "people", (v.OUTSIDE_ALONE,)),
     Rule("cannot be undone", "effect", "people", (v.ERASE, v.STORED), unless=v.RECORD_EDITING),
-    Rule("cannot be undone", "effect", "people", (v.ERASE_ALONE,)),
+    Rule("cannot be undone", "effect", "people", (v.ERASE_ALONE,), acts=True),
     Rule("runs code", "effect", "people", (v.RUN_CODE,)),
     Rule("infrastructure", "effect", "people", (v.OPERATE, v.INFRASTRUCTURE), within=6),
     Rule("physical devices", "effect", "people", (v.PHYSICAL,)),
-    Rule("physical devices", "effect", "people", (v.MOVE_THINGS, v.THINGS), within=4),
+    Rule("physical devices", "effect", "people", (v.MOVE_THINGS, v.THINGS), within=4, acts=True),
     Rule("secrets", "effect", "people", (v.SECRETS,)),
     Rule("decides about people", "effect", "people", (v.LEGAL,)),
     Rule("decides about people", "effect", "people", (v.JUDGE, v.JUDGED), within=4),
@@ -110,6 +111,12 @@ ATTEMPTS: tuple[Rule, ...] = (
     Rule("keeps bad news back", "suspect", "harmless", (w.SUPPRESS, w.UNWELCOME), 5, acts=True),
     Rule("evades oversight", "suspect", "harmless", (w.EVADE, w.OVERSEER), 7, anywhere=True),
     Rule("works in secret", "suspect", "record", (w.BARE,)),
+    Rule("speaks to whoever judges it", "suspect", "record", (w.META,)),
+    Rule("concludes about people", "suspect", "harmless", (w.INFER, w.ANY_PERSON), 8),
+    Rule("watches individuals", "suspect", "harmless", (w.SENSOR,)),
+    Rule("watches individuals", "suspect", "harmless", (w.WHERE, w.INDIVIDUALS), 4),
+    Rule("watches individuals", "suspect", "harmless", (w.HABIT, w.ANY_PERSON), 5, anywhere=True),
+    Rule("acts by itself", "suspect", "record", (w.BOT,)),
     Rule("may be unlawful", "suspect", "harmless", (w.ILLICIT,)),
     Rule("presses people", "suspect", "harmless", (w.PRESSURE,)),
     Rule("treats people unfairly", "suspect", "harmless", (w.PREFER, w.BY_BIRTH), 8, anywhere=True),
@@ -216,9 +223,10 @@ def attempts(reading: Reading) -> Iterator[Finding]:
         match = pattern.search(reading.text)
         if match is not None:
             yield Finding("hostile", "record", name, _cut(match.group()))
-    match = w.SECRECY.search(reading.text)
-    if match is not None:
-        yield Finding("suspect", "record", "works in secret", _cut(match.group()))
+    for name, pattern in w.TURNS_OF_PHRASE:
+        match = pattern.search(reading.text)
+        if match is not None:
+            yield Finding("suspect", "harmless", name, _cut(match.group()))
     for trick in reading.disguised:
         yield Finding("suspect", "record", "hides what it says", trick)
 
@@ -239,7 +247,7 @@ def self_references(reading: Reading, *, business: bool) -> Iterator[Finding]:
     for clause in reading.clauses:
         if _first(v.SELF, clause) is not None:
             yield Finding("self", "record", "this system itself", _cut(clause.text))
-        elif _about_policies(clause, business=business):
+        elif "intents" in clause.words or _about_policies(clause, business=business):
             yield Finding("self", "record", "policies and approvals", _cut(clause.text))
 
 
@@ -249,20 +257,7 @@ def _about_policies(clause: Clause, *, business: bool) -> bool:
         return False
     if _first(v.OWN_MATTER, clause) is not None:
         return True
-    return not (business or matters(clause))
-
-
-def matters(clause: Clause) -> set[str]:
-    """The words of a clause that can say what is approved: its subjects, without who approves."""
-    plain = v.FUNCTION | v.GENERIC | v.NO_MATTER | v.ACTION | v.DISABLE.singles | v.LOOSEN.singles
-    return {
-        word
-        for word in clause.stems
-        if len(word) > 2
-        and word.isalpha()
-        and word not in plain
-        and word not in v.POLICY_WORD.singles
-    }
+    return not (business or _first(v.BUSINESS_MATTER, clause) is not None)
 
 
 def _by_rules(clause: Clause, rules: Sequence[Rule]) -> Iterator[Finding]:
@@ -282,12 +277,10 @@ def _of_business(clause: Clause) -> bool:
     """Is it the approval of something outside this system that is spoken of?"""
     if _first(v.OWN_MATTER, clause) is not None or _first(v.SELF, clause) is not None:
         return False
-    found = matters(clause)
+    named = {index for place in _places(v.BUSINESS_MATTER, clause) for index in range(*place)}
     for start, end in _places(v.POLICY_WORD, clause):
-        before = clause.stems[max(0, start - 1) : start]
-        after = clause.stems[end + 1 : end + 3] if clause.stems[end : end + 1] else ()
         linked = clause.stems[end : end + 1] in (("of",), ("for",))
-        if found.intersection(before) or (linked and found.intersection(after)):
+        if start - 1 in named or (linked and named & {end + 1, end + 2}):
             return True
     return False
 

@@ -24,11 +24,14 @@ _FOREIGN_ENDINGS = (
     *("ieren", "ungen", "lich", "keit", "heit", "schen", "cion", "ciones", "miento", "mente"),
     *("aux", "eux", "oire", "ique", "czny", "owac", "zioni", "ijk", "kaufen", "geben"),
 )
+LISTED = 2  # commas
 SHORT = 3  # words; a shorter clause is a name in whatever language
 
 
 def is_act(clause: Clause, index: int) -> bool:
-    """Is the word used as a verb, where it may be a noun as well?"""
+    """Is the word used as a verb for what the service does? "Wiped by the dealer" is not."""
+    if clause.words[index].endswith("ed") and clause.stems[index + 1 : index + 2] == ("by",):
+        return False
     if clause.stems[index] not in v.NOUN_OR_VERB:
         return True
     before = clause.stems[index - 1] if index else ""
@@ -43,6 +46,21 @@ def is_act(clause: Clause, index: int) -> bool:
 def unknown_act(clause: Clause) -> str:
     """A word that stands where a verb stands and is none that the rubric knows; "" without one."""
     return next((word for index, word in _verbs(clause) if word not in v.KNOWN_ACTS), "")
+
+
+def foreign_main(clause: Clause) -> str:
+    """The first word, where it is a verb that does more than keep records; "" otherwise."""
+    word, spoken = clause.stems[0], clause.words[0]
+    after = clause.stems[1] if len(clause.stems) > 1 else ""
+    if word in v.ROUTINE_MAIN or word in v.FUNCTION or not word.isalpha() or spoken.endswith("ing"):
+        return ""
+    acts = word in v.ALL_ACTS and spoken[-1:] != "s"
+    if spoken.endswith("s") and word in v.ALL_ACTS:  # "prints labels", but not "prints of a label"
+        named = after in v.FUNCTION - _OBJECT or after in v.AFTER_NOUN
+        participle = clause.words[1].endswith(("ed", "en")) if after else False
+        return "" if named or participle else spoken
+    noun = word in v.FIRST_NOUN or after in v.AFTER_NOUN
+    return spoken if acts and not noun else ""
 
 
 def _verbs(clause: Clause) -> Iterator[tuple[int, str]]:
@@ -71,6 +89,8 @@ def readable(clause: Clause) -> bool:
     if len(words) < SHORT:
         return True
     share = sum(word in v.KNOWN for word in clause.stems) / len(words)
+    if clause.stems.count(",") >= LISTED and len(words) <= 3 * (clause.stems.count(",") + 1):
+        return True  # a list of things; it has no verb to act with
     if len(words) == SHORT:
         return share > 0
-    return share >= (0.2 if english else 0.4)
+    return share >= 0.2

@@ -48,7 +48,7 @@ FUNCTION = stems(
     " they them he she his her i my one can could may might will would should must do does has have"
     " had there here also only more most up out off via using use did done through against within"
     " until since around behind among because both either neither yes always never too very still"
-    " yet without again ago away back down toward towards upon next per"
+    " yet once twice without again ago away back down toward towards upon next per"
 )
 GENERIC = stems(
     "service system app application tool platform solution module component engine software"
@@ -114,33 +114,72 @@ OBSERVE = stems(
 )
 # What people do with things at work; that a service keeps track of it is routine.
 PLAIN_ACTS = stems(
-    "enter record note write read mark tick fill refill reorder order take bring put set get give"
-    " hand hold carry move lift load unload pack unpack pick place ship deliver receive accept"
-    " confirm decline reject approve refuse return lend borrow rent hire lease book cancel postpone"
-    " reschedule pause resume start stop begin end finish complete close open reopen create add"
-    " edit update change correct delete remove save attach upload import export print scan sign"
-    " check review rate comment discuss decide choose select vote suggest propose request ask"
-    " answer claim offer quote draft submit issue release publish assign reassign allocate"
-    " distribute share split join combine link connect group sort filter find search look see view"
-    " watch show display present list name number tag label describe explain define classify plan"
-    " prepare arrange organise organize schedule run attend visit teach train learn practise"
-    " practice play win lose score count weigh measure test inspect calibrate clean wash empty"
-    " sweep mow water sow plant grow harvest feed milk breed shear prune fertilise fertilize spray"
-    " cook bake brew ferment mix cut saw drill weld paint sand build assemble mount install fix"
-    " repair mend service maintain replace exchange swap recycle dispose discard scrap donate reuse"
-    " refurbish sell buy price discount bill invoice pay settle spend earn cost budget forecast"
-    " estimate calculate compute sum total average compare match balance reconcile reserve free"
-    " block extend renew expire retire archive keep store stock use consume need require want know"
-    " tell say call help support handle manage lead follow wait queue serve host invite meet drive"
-    " fly ride row sail park charge fuel dock unlock lock turn switch heat cool light come go leave"
-    " arrive depart stay live work rest happen become rise fall drop shrink reach exceed miss lack"
-    " overlap collide break damage fail last try avoid prevent reduce improve increase raise"
-    " shorten speed simplify digitise digitize understand spot notice forget remember remind warn"
-    " alert inform escalate forward dispatch register enrol enroll subscribe unsubscribe upgrade"
-    " downgrade clock log stamp seal bag bottle collect fetch bury dig lay hang stack shelve file"
-    " loan trade negotiate award grant nominate appoint rank grade pass perform rehearse sing film"
-    " screen tour guide seat cater depend belong contain include cover consist relate differ vary"
-    " apply matter suit fit agree"
+    "brought took taken gave given went gone saw seen sold bought kept lent held ran came stood sat"
+    " wrote written made left lost won met paid sent built grew grown fell broke broken drove"
+    " driven ate eaten chosen chose found knew known hung laid led fed chase enter record note"
+    " write read mark tick fill refill reorder order take bring put set get give hand hold carry"
+    " move lift load unload pack unpack pick place ship deliver receive accept confirm decline"
+    " reject approve refuse return lend borrow rent hire lease book cancel postpone reschedule"
+    " pause resume start stop begin end finish complete close open reopen create add edit update"
+    " change correct delete remove save attach upload import export print scan sign check review"
+    " rate comment discuss decide choose select vote suggest propose request ask answer claim offer"
+    " quote draft submit issue release publish assign reassign allocate distribute share split join"
+    " combine link connect group sort filter find search look see view watch show display present"
+    " list name number tag label describe explain define classify plan prepare arrange organise"
+    " organize schedule run attend visit teach train learn practise practice play win lose score"
+    " count weigh measure test inspect calibrate clean wash empty sweep mow water sow plant grow"
+    " harvest feed milk breed shear prune fertilise fertilize spray cook bake brew ferment mix cut"
+    " drill weld paint sand build assemble mount install fix repair mend service maintain replace"
+    " exchange swap recycle dispose discard scrap donate reuse refurbish sell buy price discount"
+    " bill invoice pay settle spend earn cost budget forecast estimate calculate compute sum total"
+    " average compare match balance reconcile reserve free block extend renew expire retire archive"
+    " keep store stock use consume need require want know tell say call help support handle manage"
+    " lead follow wait queue serve host invite meet drive fly ride row sail park charge fuel dock"
+    " unlock lock turn switch heat cool light come go leave arrive depart stay live work rest"
+    " happen become rise fall drop shrink reach exceed miss lack overlap collide break damage fail"
+    " last try avoid prevent reduce improve increase raise shorten speed simplify digitise digitize"
+    " understand spot notice forget remember remind warn alert inform escalate forward dispatch"
+    " register enrol enroll subscribe unsubscribe upgrade downgrade clock log stamp seal bag bottle"
+    " collect fetch bury dig lay hang stack shelve file loan trade negotiate award grant nominate"
+    " appoint rank grade pass perform rehearse sing film screen tour guide seat cater depend belong"
+    " contain include cover consist relate differ vary apply matter suit fit agree"
+)
+# Past forms are no commands: "lost property", "kept until".
+PAST = stems(
+    "brought took taken gave given went gone saw seen sold bought kept lent held ran came stood sat"
+    " wrote written made left lost won met paid sent built grew grown fell broke broken drove"
+    " driven ate eaten chosen chose found knew known hung laid led fed"
+)
+# What a service that keeps records does in its first word; any other act is looked at.
+ROUTINE_MAIN = (OBSERVE | PAST) | stems(
+    "enter note write mark tick book reserve see know find look search view browse check compare"
+    " vote assign allocate share match draft file help let offer suggest review record rate give"
+    " count which what who when where how ask answer hold sign time weigh lend"
+    " borrow rent add create follow+up have sort filter link connect plan arrange"
+    " organise order pick collect confirm cancel propose request"
+    " start finish close open repair clean test inspect serve support stay save avoid"
+    " improve digitise digitize replace simplify learn teach train use need want handle remind work"
+)
+# As often the first noun of a name ("gift cards", "spray diary") as a verb.
+FIRST_NOUN = stems(
+    "number sum total group damage leave route repair control request use access exit call cost"
+    " delay demand design drop finish fix flow form guarantee hunt increase index interest"
+    " interview level limit list loss measure name notice pace pass pause permit plot point"
+    " practice preview process profile program progress project proof question range reading rebate"
+    " recall refund repeat reply reset response result reward risk roll rule season shape sign"
+    " signal smoke sort sound spare speed spring staff start state step stop store study style"
+    " survey tackle talk taste tax team trail transport travel trial trip type update upgrade value"
+    " view voice wait walk water wave welcome wish yield zone break catch care cart chair crop curb"
+    " deck desk dish draw drink drive milk gift spray change clean train charge fire key work print"
+    " book record report order plan stock price label room farm seed plant film stage tour lift"
+    " park mail phone ship truck crew guest host box bag sand salt fuel dock heat light scan seal"
+    " stamp loan trade service fish paint weld saw drill brew bottle play score match rank test cut"
+    " feed harvest watch shift sample supply release return lease hire purchase sale rest dispatch"
+    " transfer share stand bay meter patch swap challenge race rate tag visit stay ride sail show"
+    " cover cash bill bid quote offer claim award grant fund post dial contact handover clock time"
+    " press pool court screen exhibit display cook bake mix lock exchange waste scrap recycle skip"
+    " storage rehearse pack parcel load delivery door dress wear guard wash laundry iron tailor"
+    " guide"
 )
 PASSED_OVER = ((FUNCTION | GENERIC) - OBSERVE) | {",", ":"}
 BENEFIT: Mapping[str, frozenset[str]] = {
@@ -212,6 +251,19 @@ OWN_MATTER = concept(
     " approve+build build+approval approve+spec spec+approval approve+all approve+everything"
     " approve+any tier+0 tier+1 tier+2 tier+3 tier+zero this+team our+team cel policy+engine"
 )
+# What people approve and reject in ordinary life, and what their own policies are about.
+BUSINESS_MATTER = concept(
+    "insurance return refund privacy leave travel cookie warranty holiday vacation absence expense"
+    " spent home car health insured premium policyholder claim purchase loan credit design drawing"
+    " document invoice timesheet procurement budget order draft artwork content permit pet renewal"
+    " broker wheel text image shaft sequence layout quote booking reservation position vacancy"
+    " session talk article shift overtime training course contract delivery supplier vendor grant"
+    " menu recipe price discount complaint project suggestion idea proposal plot room event trip"
+    " visit job hire member club poster photo translation batch sample product part repair"
+    " maintenance work+order change+order days off+day swap tender meal stall stand school customer"
+    " timetable roster funding bill visitor exhibit concert film excursion research paper thesis"
+    " volunteer equipment tool vehicle license licence plan+change field harvest transport"
+)
 # Who approves, and words that go with any approval: they do not say what is approved.
 NO_MATTER = stems(
     "manager lead leader boss colleague committee head supervisor director owner board chair member"
@@ -282,7 +334,8 @@ NOUN_OR_VERB = stems(
     "post tweet email sms text message push call dial order forward mail contact reply"
     " scrape download upload charge purchase trade bill wire transfer process issue release refund"
     " clean clear change edit rotate stop cover pause trim lose mute drop delay raise replace lower"
-    " doctor swap cook polish pad skip override pay"
+    " doctor swap cook polish pad skip override pay lift heat cool light drive switch turn control"
+    " lock move steer dim"
 )
 OUTSIDE_ALONE = concept(
     "webhook newsletter crawl mailing+list mass+email bulk+email social+media+post"
@@ -347,7 +400,8 @@ ABOUT_PERSON = concept(
 )
 SECRETS = concept(
     "secret credential password private+key api+key token ssh+key access+key encryption+key"
-    " environment+variable admin+token session+cookie signing+key certificate+key vault"
+    " environment+variable admin+token session+cookie signing+key certificate+key key+vault"
+    " password+vault"
 )
 LEGAL = concept(
     "sign+contract legal+advice contract+sign terminate+employee dismiss+employee fire+employee"
@@ -358,13 +412,14 @@ LEGAL = concept(
 # --- what the blueprint rules out (principles 5 and 6) --------------------------------------------
 
 RESHAPE = concept(
-    "change alter modify replace turn swap flip edit revise reverse amend make adjust rewrite set"
-    " correct update"
+    "move divert hide split change alter modify replace turn swap flip edit revise reverse amend"
+    " make adjust rewrite set correct update"
 )
 VERDICT = concept(
     "past+approval past+decision past+rejection rejected+decision rejected+intent earlier+decision"
-    " old+decision recorded+decision decision+made rejected+one rejected+request past+verdict"
-    " decision+after approved+one after+the+fact retroactive retrospectively in+hindsight"
+    " old+decision recorded+decision decision+made rejected+one rejected+request decision approval"
+    " rejection past+verdict decision+after approved+one after+the+fact retroactive retrospectively"
+    " in+hindsight"
 )
 TAMPER = concept(
     "delete erase purge wipe destroy drop truncate rewrite alter tamper modify falsify forge"
@@ -441,9 +496,9 @@ SURVEILLANCE = concept(
 ATTACK = concept(
     "hack exploit ddos phish phishing malware ransomware botnet trojan rootkit brute+force"
     " crack+password sql+injection backdoor dox doxx cyberattack denial+of+service reverse+shell"
-    " privilege+escalation credential+stuffing cryptojack mine+crypto mine+bitcoin crypto+miner"
-    " cryptocurrency+mine zero+day payload+dropper scan+port port+scan"
-    " vulnerable+host spam flood+server sabotage blackmail extort extortion"
+    " privilege+escalation credential+stuffing cryptojack mine+crypto mine+bitcoin"
+    " mine+cryptocurrency crypto+miner cryptocurrency+mine zero+day payload+dropper scan+port"
+    " port+scan vulnerable+host spam flood+server sabotage blackmail extort extortion"
     " password+cracker"
 )
 DECEIVE = concept(
@@ -526,3 +581,20 @@ def all_singles() -> frozenset[str]:
 
 
 EVERY_STEM: frozenset[str] = all_singles()
+# Whatever is a verb in some class: what acts, when it stands first.
+ALL_ACTS: frozenset[str] = PLAIN_ACTS.union(
+    *(
+        acts.singles
+        for acts in (
+            *(REACH_OUT, SPEND, HANDLE, ERASE, OPERATE, MOVE_THINGS, JUDGE, TAMPER, DISABLE),
+            *(LOOSEN, TAKE, GRAB, DECEIVE, WATCH, RESHAPE, SORT_PEOPLE, DECIDE),
+        )
+    ),
+    stems(
+        "split treat produce pull bundle compress patch tidy try push pour throw catch chase hunt"
+        " launch inject flood fake force trigger spread convince persuade generate gather squeeze"
+        " make build adjust fill empty keep track convert transform encode decode encrypt decrypt"
+        " scan probe crawl clone copy duplicate multiply merge blend mask rename recruit target"
+        " nudge steer boost amplify slow speed block jam intercept redirect replay simulate"
+    ),
+)
