@@ -10,6 +10,7 @@ from infra.ports import Context, Term
 from projections.instances import GROUPS
 from projections.services import SERVICES
 from projections.uptime import UPTIME
+from services.registry import asyncapi
 from services.registry.api import routes
 from services.registry.metrics import gauges
 from services.registry.ssot import TABLES
@@ -33,7 +34,7 @@ class Registry:
         self._ctx = ctx
 
     def routes(self) -> Sequence[Any]:
-        return routes(self._ctx)
+        return (*routes(self._ctx), *asyncapi.routes(self.version))
 
     def figures(self) -> Mapping[str, object]:
         views = self._ctx.views
