@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
@@ -105,10 +106,16 @@ def memory_mb(pid: int | None = None) -> float:
     return int(pages) * resource.getpagesize() / MB
 
 
-async def rebuild(log: JetStreamLog, folder: Path, last: int) -> tuple[float, float, float]:
-    """Seconds from nothing to everything; our memory a tenth of the way in, and at the end."""
+class Rebuilt(NamedTuple):
+    took_s: float  # from nothing to everything
+    cpu_s: float  # of it, ours
+    early_mb: float  # our memory a tenth of the way in
+    late_mb: float  # and at the end
+
+
+async def rebuild(log: JetStreamLog, folder: Path, last: int) -> Rebuilt:
     views = SqliteViews(folder, (INTENTS, TIMELINE))
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     following = asyncio.create_task(views.follow(log))
     early = 0.0
     while views.position < last and not following.done():
@@ -117,12 +124,12 @@ async def rebuild(log: JetStreamLog, folder: Path, last: int) -> tuple[float, fl
             early = memory_mb()
     if following.done():
         following.result()
-    took = time.perf_counter() - started
+    took, used = time.perf_counter() - started, time.process_time() - cpu
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     assert views.count(TIMELINE) == last
     views.close()
-    return took, early, memory_mb()
+    return Rebuilt(took, used, early, memory_mb())
 
 
 async def median_ms(once: Callable[[int], Awaitable[object]], times: int = 60) -> float:
@@ -147,7 +154,7 @@ async def calls(nc: Connection, log: JetStreamLog, length: int) -> list[Figure]:
         assert len(found) == 2
 
     async def tail(_: int) -> None:
-        subscription = log.follow(["events.intent.*"], after=length - 200)
+        subscription = log.follow(["events.>"], after=length - 200)
         async for _batch in subscription:
             break
         await subscription.close()
@@ -182,17 +189,22 @@ async def measure(lengths: Sequence[int]) -> list[Figure]:
             started = time.perf_counter()
             await fill(log, 0, length)
             filled = time.perf_counter() - started
-            took, early, late = await rebuild(log, folder / f"views{length}", length)
+            again = await rebuild(log, folder / f"views{length}", length)
             state = (await log.stream.info())["state"]
             figures += [
                 Figure(f"{length:,}: written in batches of {BATCH}", length / filled, "/s"),
                 Figure(
                     f"{length:,}: folded into SQLite",
-                    length / took,
+                    length / again.took_s,
                     "/s",
                     goal=">= 30,000/s",
-                    met=length / took >= 30_000,
-                    detail={"seconds": took, "MB early": early, "MB at the end": late},
+                    met=length / again.took_s >= 30_000,
+                    detail={
+                        "s": again.took_s,
+                        "of it our CPU s": again.cpu_s,
+                        "MB early": again.early_mb,
+                        "MB at the end": again.late_mb,
+                    },
                 ),
                 Figure(
                     f"{length:,}: the stream on disk",

@@ -87,6 +87,8 @@ class AppStream:
             InterfaceError: closed.
             ProgrammingError: the stream exists with settings that cannot work.
         """
+        if self._opened.parts is not None:
+            return self._opened.parts
         async with self._opening:
             if self._opened.closed:
                 raise InterfaceError("closed: make a new application or factory")
@@ -127,7 +129,7 @@ class AppStream:
                 sent = messages
                 return await self._send(messages)
             except (IntegrityError, Conflict, *UNKNOWN) as error:
-                if sent and (position := await self._already(sent[0], first_id)):
+                if sent and (position := await self._already(sent, first_id)):
                     return position
                 if isinstance(error, IntegrityError):
                     raise
@@ -155,17 +157,30 @@ class AppStream:
         except api.Refused as error:
             raise _translated(error, len(messages), self.names.stream) from error
 
-    async def _already(self, message: Message, id: str) -> int:
-        """The position of our own first message if it stands where its condition puts it, or 0."""
+    async def _already(self, sent: Sequence[Message], id: str) -> int:
+        """The position of our own first message if it stands where its condition puts it, or 0.
+
+        Raises:
+            OperationalError: it does, but the last one is missing: the server ran out of room.
+        """
+        message = sent[0]
         expected = int(message.headers.get(EXPECTED, "0"))
         try:
             stream = await self.reader()
             found = await stream.of(message.subject, expected, 1, exact=True)
+            if not found or codec.message_id(found[0].data) != id:
+                return 0
+            position = found[0].position
+            end = position + len(sent) - 2  # the last one comes after this
+            last = await stream.of(sent[-1].subject, end, 1, exact=True)
         except TransientError:
             return 0  # not known yet: the next attempt finds out
-        if found and codec.message_id(found[0].data) == id:
-            return found[0].position
-        return 0
+        if not last or last[0].data != sent[-1].payload:
+            raise OperationalError(
+                f"{self.names.stream}: only a part of this insert was written, from position"
+                f" {position} on: {api.NO_ROOM_ADVICE}"
+            )
+        return position
 
     async def _ensure(self, nc: Connection) -> int:
         """Make the stream if it is missing; return its number of replicas."""
@@ -229,7 +244,7 @@ def _translated(error: api.Refused, count: int, stream: str) -> Exception:
             f"{stream}: {count} messages in one insert; raise the server's"
             " jetstream { limits { batch { max_msgs } } }"
         )
-    return OperationalError(f"{stream}: {error}")
+    return OperationalError(f"{stream}: {api.advice(error)}")
 
 
 def _why(error: Exception) -> str:

@@ -24,6 +24,11 @@ IN_FLIGHT = 10164  # the same, or a write to the subject is in flight: try again
 DUPLICATE_IN_BATCH = 10201
 INCOMPLETE_BATCH = 10176
 TOO_MANY_BATCHES = 10210
+NO_ROOM_ADVICE = (
+    "the server has no room left; free disk space under its store_dir or raise"
+    " jetstream.max_file_store, then start it again"
+)
+NO_ROOM = (10023, 10047)  # of disk, or of what the server's settings let it use
 # The server is starting, electing or short of a moment; the same request may succeed later.
 PASSING = frozenset((INCOMPLETE_BATCH, TOO_MANY_BATCHES, 10008, 10009, 10013, 10167))
 
@@ -35,6 +40,13 @@ class Refused(Exception):
         super().__init__(f"{description} ({code})")
         self.code = code
         self.description = description
+
+
+def advice(error: Refused) -> str:
+    """What the server said and, where people can help, what to do."""
+    if error.code in NO_ROOM:
+        return f"{error}, nothing was written: {NO_ROOM_ADVICE}"
+    return str(error)
 
 
 class NoStream(Exception):

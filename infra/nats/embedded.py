@@ -234,8 +234,11 @@ class EmbeddedServer:
             self._on_restart(self.pid)
 
 
-def write_config(data_dir: Path, port: int, *, sync: str = "always") -> None:
-    """Write the server's settings and, once, random passwords for its users."""
+def write_config(data_dir: Path, port: int, *, sync: str = "always", limits: str = "") -> None:
+    """Write the server's settings and, once, random passwords for its users.
+
+    ``limits`` goes into the ``jetstream`` block as it is, for example ``max_file_store: 1GB``.
+    """
     folder = data_dir.absolute() / "nats"
     words = _credentials(data_dir)
     text = _CONFIG.format(
@@ -243,6 +246,7 @@ def write_config(data_dir: Path, port: int, *, sync: str = "always") -> None:
         payload=MAX_PAYLOAD,
         store=folder / "store",
         sync=sync,
+        limits=limits,
         batch=BATCH_MAX,
         log=folder / "server.log",
         admin=_listed(_EVENTS_ADMIN),
@@ -266,6 +270,7 @@ no_auth_user: "public"
 jetstream {{
   store_dir: "{store}"
   sync_interval: {sync}
+  {limits}
   limits {{ batch {{ max_msgs: {batch} }} }}
 }}
 accounts {{

@@ -115,7 +115,7 @@ class JetStreamLog:
                 await deadline.again(error)
             except api.Refused as error:
                 if error.code not in api.PASSING:
-                    raise LogRefused(f"{subject}: {error}") from error
+                    raise LogRefused(f"{subject}: {api.advice(error)}") from error
                 await deadline.again(error)
 
     async def read(
@@ -205,7 +205,7 @@ class _Append:
             return None
         subject = self._messages[0].subject
         if error.code not in (api.CONFLICT, api.IN_FLIGHT, api.DUPLICATE_IN_BATCH):
-            raise LogRefused(f"{subject}: {error}") from error
+            raise LogRefused(f"{subject}: {api.advice(error)}") from error
         repeated = error.code == api.DUPLICATE_IN_BATCH
         found = await self._already(anywhere=repeated)
         if found:
@@ -234,8 +234,26 @@ class _Append:
             after = self._fence.position
         for stored in await stream.of(subject, after, limit, exact=True):
             if codec.stored_id(stored.subject, stored.data) == id:
-                return tuple(range(stored.position, stored.position + len(self._writes)))
+                return await self._whole(stored.position)
         return None
+
+    async def _whole(self, first: int) -> tuple[int, ...]:
+        """The positions of an append whose first event stands at ``first``.
+
+        Raises:
+            LogRefused: the rest is missing: the server (seen with 2.15.1) can run out of room in
+                the middle of a batch, keeps what it has and answers nothing.
+        """
+        message = self._messages[-1]
+        position = first + len(self._messages) - 1
+        last = await self._log.stream.of(message.subject, position - 1, 1, exact=True)
+        id = codec.stored_id(last[0].subject, last[0].data) if last else ""
+        if id != message.headers[MESSAGE_ID]:
+            raise LogRefused(
+                f"{message.subject}: only a part of this append was written, from position {first}"
+                f" on: {api.NO_ROOM_ADVICE}"
+            )
+        return tuple(range(first, position + 1))
 
     async def _explain(self, cause: api.Refused) -> None:
         """Raise the condition that does not hold; return when all of them do.

@@ -51,6 +51,7 @@ class Server:
     data_dir: Path
     port: int
     sync: str = "always"
+    limits: str = ""  # of JetStream, as in the server's configuration
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -60,7 +61,7 @@ class Server:
     def start(self) -> None:
         config = self.data_dir.absolute() / "nats" / "server.conf"
         config.parent.mkdir(parents=True, exist_ok=True)
-        write_config(self.data_dir, self.port, sync=self.sync)
+        write_config(self.data_dir, self.port, sync=self.sync, limits=self.limits)
         self.process = subprocess.Popen(
             [binary(), "-c", str(config)],
             stdin=subprocess.DEVNULL,
@@ -84,9 +85,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(data_dir: Path, *, sync: str = "always") -> Iterator[Server]:
+def running_server(data_dir: Path, *, sync: str = "always", limits: str = "") -> Iterator[Server]:
     """A server of one's own, for tests that kill it or fill its disk."""
-    server = Server(data_dir, free_port(), sync=sync)
+    server = Server(data_dir, free_port(), sync=sync, limits=limits)
     server.start()
     try:
         asyncio.run(asyncio.wait_for(answers(server.port), 20))
