@@ -16,11 +16,14 @@ from domain.canonical import digest
 from domain.errors import IllegalTransition, Invalid, NotAllowed, NotFound
 from domain.governance_events import (
     AlignmentAssessed,
+    ApprovalEscalated,
     ApprovalExpired,
     ApprovalGranted,
     ApprovalRejected,
     ApprovalRequested,
     Assessment,
+    BreakGlassReviewed,
+    BreakGlassUsed,
     DecisionMade,
     DecisionOverridden,
     GovernanceEvent,
@@ -32,6 +35,9 @@ from domain.policy import Inputs, Outcome
 NAMESPACE = UUID("b0c8e6f4-51d2-5c1e-9a53-7d6f1f0a2c11")
 APPROVER_ROLES: frozenset[str] = frozenset(("approver", "admin"))
 REASON_CHARS_MAX = 2000
+FATIGUE_FROM = 10  # approvals by one person within the time below before each further one warns
+FATIGUE_WITHIN = timedelta(minutes=10)
+REVIEW_WITHIN = timedelta(days=3)  # of break-glass
 
 ApprovalStatus = Literal["pending", "granted", "rejected", "expired"]
 Standing = Literal["undecided", "waiting", "cleared", "blocked", "rejected", "expired"]
@@ -48,6 +54,7 @@ class Approval:
     granted_by: tuple[str, ...] = ()
     rejected: ApprovalRejected | None = None
     expired: bool = False
+    escalated: bool = False
 
     @property
     def status(self) -> ApprovalStatus:
@@ -67,6 +74,8 @@ class State:
     decision: DecisionMade | None = None
     approvals: tuple[Approval, ...] = ()  # of every subject type and attempt, oldest first
     override: DecisionOverridden | None = None
+    glass: BreakGlassUsed | None = None  # the last one
+    review: BreakGlassReviewed | None = None  # of ``glass``; None while it is owed
 
     def approval(self, approval_id: str) -> Approval | None:
         return next((a for a in self.approvals if a.request.approval_id == approval_id), None)
@@ -83,14 +92,30 @@ def evolve(state: State, event: GovernanceEvent) -> State:
             return replace(state, decision=event, attempt=event.attempt)
         case ApprovalRequested():
             return replace(state, approvals=(*state.approvals, Approval(event)))
-        case ApprovalGranted(approver=approver):
-            return _changed(state, event.approval_id, lambda a: _with_grant(a, approver))
+        case ApprovalGranted(approver=approver, on_behalf_of=principal):
+            # A delegate and whom he stands for are one voice.
+            voice = principal or approver
+            return _changed(state, event.approval_id, lambda a: _with_grant(a, voice))
         case ApprovalRejected():
             return _changed(state, event.approval_id, lambda a: replace(a, rejected=event))
         case ApprovalExpired():
             return _changed(state, event.approval_id, lambda a: replace(a, expired=True))
         case DecisionOverridden():
             return replace(state, override=event)
+        case _:
+            return _in_emergency(state, event)
+
+
+def _in_emergency(
+    state: State, event: ApprovalEscalated | BreakGlassUsed | BreakGlassReviewed
+) -> State:
+    match event:
+        case ApprovalEscalated():
+            return _changed(state, event.approval_id, lambda a: replace(a, escalated=True))
+        case BreakGlassUsed():
+            return replace(state, glass=event, review=None)
+        case BreakGlassReviewed():
+            return replace(state, review=event)
         case _:
             assert_never(event)
 
@@ -161,6 +186,17 @@ def _of_approval(state: State, decision: DecisionMade) -> Standing:
             return "rejected"
         case "expired":
             return "expired"
+
+
+def quorum_of(state: State) -> int:
+    """How many people the decision in force asks for; 0 when it asks nobody."""
+    decision = state.decision
+    asked = [
+        a.request.quorum
+        for a in state.approvals
+        if decision and a.request.decision_id == decision.decision_id
+    ]
+    return max(asked, default=0)
 
 
 def cleared(state: State, *, attempt: int | None = None) -> bool:
@@ -324,6 +360,8 @@ class Grant:
     at: datetime
     current: str = ""  # "": not taken again
     comment: str = ""
+    on_behalf_of: str = ""  # who delegated it to this person, see ``domain.delegation``
+    recent: int = 0  # approvals by this person within FATIGUE_WITHIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,6 +373,7 @@ class Reject:
     roles: frozenset[str]
     reason: str
     at: datetime
+    on_behalf_of: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,19 +423,24 @@ def decide_approval(command: ApprovalCommand, state: State) -> tuple[ApprovalEve
 
 
 def _grant(command: Grant, approval: Approval, state: State) -> tuple[ApprovalGranted, ...]:
-    _may_answer(command.roles)
+    _may_answer(command.roles, command.on_behalf_of)
     _same_question(command.digest, approval)
-    if command.approver in approval.granted_by:
+    if (command.on_behalf_of or command.approver) in approval.granted_by:
         return ()
     _still_asked(approval, state, command.at)
     if command.current and command.current != approval.request.digest:
         raise IllegalTransition("the intent, its SPEC or the policies changed since it was asked")
-    warning = ""
-    if command.approver == command.submitted_by:
-        others = {name for name in command.approvers if name != command.approver}
+    warnings = []
+    if command.submitted_by in (command.approver, command.on_behalf_of):
+        others = {name for name in command.approvers if name != command.submitted_by}
         if others:
             raise NotAllowed("whoever submits an intent does not approve it")
-        warning = "the only approver is the submitter"
+        warnings.append("the only approver is the submitter")
+    if command.recent >= FATIGUE_FROM:
+        minutes = int(FATIGUE_WITHIN.total_seconds() // 60)
+        warnings.append(
+            f"{command.recent + 1} approvals by {command.approver} in {minutes} minutes"
+        )
     return (
         ApprovalGranted(
             intent_id=command.intent_id,
@@ -405,13 +449,14 @@ def _grant(command: Grant, approval: Approval, state: State) -> tuple[ApprovalGr
             digest=command.digest,
             approver=command.approver,
             comment=command.comment[:REASON_CHARS_MAX],
-            warning=warning,
+            warning="; ".join(warnings),
+            on_behalf_of=command.on_behalf_of,
         ),
     )
 
 
 def _reject(command: Reject, approval: Approval, state: State) -> tuple[ApprovalRejected, ...]:
-    _may_answer(command.roles)
+    _may_answer(command.roles, command.on_behalf_of)
     reason = _reason(command.reason)
     _same_question(command.digest, approval)
     if approval.rejected is not None and approval.rejected.approver == command.approver:
@@ -439,8 +484,8 @@ def _expire(command: Expire, approval: Approval) -> tuple[ApprovalExpired, ...]:
     )
 
 
-def _may_answer(roles: frozenset[str]) -> None:
-    if not roles & APPROVER_ROLES:
+def _may_answer(roles: frozenset[str], on_behalf_of: str = "") -> None:
+    if not roles & APPROVER_ROLES and not on_behalf_of:
         raise NotAllowed("this takes the role approver or admin")
 
 
@@ -474,8 +519,12 @@ def _reason(reason: str) -> str:
     return stripped
 
 
-def decide_override(command: Override, state: State) -> tuple[DecisionOverridden, ...]:
+def decide_override(
+    command: Override, state: State
+) -> tuple[BreakGlassUsed | DecisionOverridden, ...]:
     """Return the override to record; ``()`` when the same one stands.
+
+    Letting go on alone what takes several people is break-glass, and owes a review.
 
     Raises:
         NotFound: nothing is decided for this intent.
@@ -493,13 +542,26 @@ def decide_override(command: Override, state: State) -> tuple[DecisionOverridden
     standing_override = state.override
     if standing_override is not None and standing_override.decision == command.decision:
         return ()
-    return (
-        DecisionOverridden(
-            intent_id=command.intent_id,
-            at=command.at,
-            decision_id=in_force,
-            decision=command.decision,
-            by=command.by,
-            reason=reason,
-        ),
+    overridden = DecisionOverridden(
+        intent_id=command.intent_id,
+        at=command.at,
+        decision_id=in_force,
+        decision=command.decision,
+        by=command.by,
+        reason=reason,
+    )
+    if command.decision == "blocked" or quorum_of(state) <= 1:
+        return (overridden,)
+    return (glass_for(overridden), overridden)
+
+
+def glass_for(overridden: DecisionOverridden) -> BreakGlassUsed:
+    """The break-glass that an override stands for."""
+    return BreakGlassUsed(
+        intent_id=overridden.intent_id,
+        at=overridden.at,
+        decision_id=overridden.decision_id,
+        by=overridden.by,
+        reason=overridden.reason,
+        review_by=overridden.at + REVIEW_WITHIN,
     )

@@ -134,6 +134,7 @@ class ApprovalGranted(_Governance):
     approver: str
     comment: str = ""
     warning: str = ""  # for example: the only approver is the submitter
+    on_behalf_of: str = ""  # the approver who delegated this, if one did
 
 
 class ApprovalRejected(_Governance):
@@ -157,6 +158,62 @@ class DecisionOverridden(_Governance):
     decision: Literal["auto_approve", "blocked"]
     by: str
     reason: str
+
+
+class ApprovalEscalated(_Governance):
+    """Half of the time is over and nobody has answered: everybody who may is told again."""
+
+    type: Literal["ApprovalEscalated.v1"] = "ApprovalEscalated.v1"
+    approval_id: str
+    to: tuple[str, ...]  # everybody who may answer
+    expires_at: AwareDatetime
+
+
+class BreakGlassUsed(_Governance):
+    """In an emergency one person lets an intent go on; somebody else must look at it afterwards.
+
+    Written in one append with the ``DecisionOverridden`` that it stands for.
+    """
+
+    type: Literal["BreakGlassUsed.v1"] = "BreakGlassUsed.v1"
+    decision_id: str
+    by: str
+    reason: str
+    review_by: AwareDatetime
+
+
+class BreakGlassReviewed(_Governance):
+    type: Literal["BreakGlassReviewed.v1"] = "BreakGlassReviewed.v1"
+    decision_id: str
+    by: str
+    justified: bool
+    comment: str
+    warning: str = ""  # for example: nobody else could review it
+
+
+class ApprovalDelegated(Event):
+    """Until ``until`` the delegate may answer in the place of an approver who is away."""
+
+    context: ClassVar[str] = "governance"
+    key: ClassVar[str] = "stream"
+
+    type: Literal["ApprovalDelegated.v1"] = "ApprovalDelegated.v1"
+    stream: Literal["delegations"] = "delegations"
+    approver: str
+    delegate: str
+    until: AwareDatetime
+    reason: str
+
+
+class DelegationEnded(Event):
+    context: ClassVar[str] = "governance"
+    key: ClassVar[str] = "stream"
+
+    type: Literal["DelegationEnded.v1"] = "DelegationEnded.v1"
+    stream: Literal["delegations"] = "delegations"
+    approver: str
+    delegate: str
+    by: str
 
 
 class ModeChanged(Event):
@@ -228,4 +285,7 @@ GovernanceEvent = (
     | ApprovalRejected
     | ApprovalExpired
     | DecisionOverridden
+    | ApprovalEscalated
+    | BreakGlassUsed
+    | BreakGlassReviewed
 )

@@ -10,13 +10,18 @@ from pydantic import AwareDatetime
 
 from domain.event import Value
 from domain.governance_events import (
+    ApprovalDelegated,
+    ApprovalEscalated,
     ApprovalExpired,
     ApprovalGranted,
     ApprovalRejected,
     ApprovalRequested,
+    BreakGlassReviewed,
+    BreakGlassUsed,
     Decision,
     DecisionMade,
     DecisionOverridden,
+    DelegationEnded,
     Mode,
     ModeChanged,
     NextAction,
@@ -231,15 +236,20 @@ class ApprovalRow(Value):
     expires_at: AwareDatetime
     ended_at: AwareDatetime | None = None
     expires_ts: float  # ``expires_at`` as seconds of the epoch, to sort by
+    escalates_ts: float = 0.0  # half-way to there
+    escalated_to: tuple[str, ...] = ()  # not empty: half of the time is over
     position: int  # of its ApprovalRequested
     earlier: tuple[Answered, ...] = ()
 
+
+_NEVER = 1e12
 
 _APPROVAL_EVENTS = (
     ApprovalRequested,
     ApprovalGranted,
     ApprovalRejected,
     ApprovalExpired,
+    ApprovalEscalated,
     DecisionMade,
     DecisionOverridden,
     *_ENDED,
@@ -259,6 +269,10 @@ def _fold_approval(row: ApprovalRow | None, recorded: Recorded[Any], _: str) -> 
         return row
     if isinstance(event, ApprovalGranted | ApprovalRejected | ApprovalExpired):
         return row if event.approval_id != row.approval_id else _answered(row, event)
+    if isinstance(event, ApprovalEscalated):
+        same = event.approval_id == row.approval_id
+        told = {"escalated_to": event.to, "escalates_ts": _NEVER}
+        return row.model_copy(update=told) if same else row
     if isinstance(event, DecisionOverridden):
         return _ended(row, "overridden", recorded, by=event.by, reason=event.reason)
     if isinstance(event, DecisionMade):
@@ -298,6 +312,7 @@ def _asked(row: ApprovalRow | None, event: ApprovalRequested, position: int) -> 
         requested_at=event.at,
         expires_at=event.expires_at,
         expires_ts=event.expires_at.timestamp(),
+        escalates_ts=(event.at + (event.expires_at - event.at) / 2).timestamp(),
         position=position,
         earlier=earlier,
     )
@@ -317,7 +332,8 @@ def _answered(
                 "ended_at": event.at,
             }
         )
-    granted_by = (*(n for n in row.granted_by if n != event.approver), event.approver)
+    voice = event.on_behalf_of or event.approver  # a delegate and whom he stands for are one
+    granted_by = (*(n for n in row.granted_by if n != voice), voice)
     enough = len(granted_by) >= row.quorum
     return row.model_copy(
         update={
@@ -351,7 +367,7 @@ def _ended(
 
 APPROVALS: Table[ApprovalRow] = Table(
     name="approvals",
-    version=1,
+    version=2,
     subjects=("events.intent.>", "events.governance.>"),
     row=ApprovalRow,
     keys=_approval_keys,
@@ -364,7 +380,60 @@ APPROVALS: Table[ApprovalRow] = Table(
         "risk_level",
         "submitted_by",
         "expires_ts",
+        "escalates_ts",
     ),
+)
+
+
+# --- break-glass --------------------------------------------------------------------------------
+
+
+class GlassRow(Value):
+    """The last use of break-glass on one intent. The key is the intent's id."""
+
+    intent_id: str
+    decision_id: str
+    by: str
+    reason: str
+    at: AwareDatetime
+    review_by: AwareDatetime
+    position: int
+    open: bool = True  # until somebody has reviewed it
+    reviewed_by: str = ""
+    justified: bool | None = None
+    comment: str = ""
+
+
+def _glass_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
+    event = recorded.event
+    return (event.intent_id,) if isinstance(event, BreakGlassUsed | BreakGlassReviewed) else ()
+
+
+def _fold_glass(row: GlassRow | None, recorded: Recorded[Any], _: str) -> GlassRow | None:
+    event = recorded.event
+    if isinstance(event, BreakGlassUsed):
+        values = event.model_dump(exclude={"type"})
+        return GlassRow(**values, position=recorded.position)
+    if row is None or not isinstance(event, BreakGlassReviewed):
+        return row
+    return row.model_copy(
+        update={
+            "open": False,
+            "reviewed_by": event.by,
+            "justified": event.justified,
+            "comment": event.comment,
+        }
+    )
+
+
+GLASS: Table[GlassRow] = Table(
+    name="break_glass",
+    version=1,
+    subjects=("events.governance.>",),
+    row=GlassRow,
+    keys=_glass_keys,
+    fold=_fold_glass,
+    columns=("open", "position"),
 )
 
 
@@ -492,6 +561,11 @@ _AUDITED = (
     ModeChanged,
     PolicyAdopted,
     PolicyRetired,
+    ApprovalEscalated,
+    BreakGlassUsed,
+    BreakGlassReviewed,
+    ApprovalDelegated,
+    DelegationEnded,
 )
 
 
@@ -535,12 +609,29 @@ def _summary(event: Any) -> str:
         case PolicyRetired():
             return f"policy {event.policy_id} retired by {event.by}: {event.reason}"
         case _:
+            return _people_summary(event)
+
+
+def _people_summary(event: Any) -> str:
+    match event:
+        case ApprovalEscalated():
+            return f"nobody has answered: told {', '.join(event.to)}"
+        case BreakGlassUsed():
+            return f"break-glass by {event.by}: {event.reason}"
+        case BreakGlassReviewed(justified=justified):
+            verdict = "justified" if justified else "not justified"
+            return f"break-glass {verdict}, says {event.by}: {event.comment}"
+        case ApprovalDelegated():
+            return f"{event.approver} lets {event.delegate} answer until {event.until.isoformat()}"
+        case DelegationEnded():
+            return f"{event.delegate} no longer answers for {event.approver}"
+        case _:
             return str(event.type)
 
 
 AUDIT: Table[AuditRow] = Table(
     name="governance_audit",
-    version=1,
+    version=2,
     subjects=("events.governance.>",),
     row=AuditRow,
     keys=_audit_keys,
@@ -549,4 +640,12 @@ AUDIT: Table[AuditRow] = Table(
     columns=("position", "type", "intent_id"),
 )
 
-TABLES: tuple[Table[Any], ...] = (UNDECIDED, DECISIONS, APPROVALS, MODE, POLICIES, AUDIT)
+TABLES: tuple[Table[Any], ...] = (
+    UNDECIDED,
+    DECISIONS,
+    APPROVALS,
+    GLASS,
+    MODE,
+    POLICIES,
+    AUDIT,
+)

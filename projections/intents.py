@@ -343,8 +343,8 @@ def _of_governance(row: IntentRow, event: Event) -> dict[str, Any]:
             return _decided(event)
         case ApprovalRequested(approval_id=approval_id, quorum=quorum):
             return {"status": "awaiting_approval", "approval_id": approval_id, "quorum": quorum}
-        case ApprovalGranted(approver=approver):
-            grants = (*row.grants, approver)
+        case ApprovalGranted(approver=approver, on_behalf_of=principal):
+            grants = (*row.grants, principal or approver)  # one voice
             enough = len(set(grants)) >= row.quorum
             return {"grants": grants} | ({"status": "spec_generation"} if enough else {})
         case ApprovalRejected(approver=approver, reason=reason):

@@ -1,14 +1,14 @@
 """What people do here, each as one append under the version of what it is about."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 from urllib.parse import quote
 
 import httpx
 
-from domain import build, governance
+from domain import build, delegation, governance
 from domain.build import Approvable
 from domain.errors import (
     ConflictError,
@@ -76,6 +76,8 @@ async def approve(ctx: Context, id: str, by: By, *, digest: str = "", comment: s
     approvers = await _approvers(ctx)
     intent_id = row.intent_id
     queued = await _newest_question(ctx, intent_id)
+    principal = await _principal(ctx, by.person, approvers)
+    recent = _recent(ctx, by.person)
 
     def decide(state: governance.State) -> Sequence[ApprovalEvent]:
         asked = state.decision
@@ -91,6 +93,8 @@ async def approve(ctx: Context, id: str, by: By, *, digest: str = "", comment: s
             at=ctx.clock.now(),
             current=current if row.subject_type == "intent" else "",
             comment=comment,
+            on_behalf_of=principal,
+            recent=recent,
         )
         return governance.decide_approval(command, state)
 
@@ -107,6 +111,7 @@ async def reject(ctx: Context, id: str, by: By, *, reason: str, digest: str = ""
     if not reason.strip():
         raise Invalid("reason", "must say why")
     row = await find(ctx, id)
+    principal = await _principal(ctx, by.person, await _approvers(ctx))
 
     def decide(state: governance.State) -> Sequence[ApprovalEvent]:
         command = Reject(
@@ -117,10 +122,32 @@ async def reject(ctx: Context, id: str, by: By, *, reason: str, digest: str = ""
             roles=by.person.roles,
             reason=reason,
             at=ctx.clock.now(),
+            on_behalf_of=principal,
         )
         return governance.decide_approval(command, state)
 
     return await _answer(ctx, row.intent_id, decide, by)
+
+
+async def _principal(ctx: Context, person: Person, approvers: Collection[str]) -> str:
+    """For whom a person without the role answers, by delegation; "" for nobody."""
+    if person.roles & APPROVER_ROLES:
+        return ""
+    history = await ctx.log.read(delegation.SUBJECT)
+    state = delegation.fold(recorded.event for recorded in history)
+    return delegation.principal(state, person.name, ctx.clock.now(), approvers=approvers)
+
+
+def _recent(ctx: Context, person: Person) -> int:
+    """How many questions this person has let pass within the time that fatigue is about."""
+    page = ctx.views.page(
+        APPROVALS, where={"status": "granted"}, order="position", descending=True, limit=200
+    )
+    since = ctx.clock.now() - governance.FATIGUE_WITHIN
+    return sum(
+        person.name in row.granted_by and row.ended_at is not None and row.ended_at > since
+        for row in page.rows
+    )
 
 
 async def _answer(ctx: Context, intent_id: str, decide: _Decide, by: By) -> int:

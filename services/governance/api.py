@@ -27,7 +27,7 @@ from infra.commands import execute
 from infra.http import command_id, person_of
 from infra.ports import Context, Meta, Person
 from projections.governance import AUDIT, DECISIONS, MODE, MODE_KEY, POLICIES, DecisionRow
-from services.governance import answers
+from services.governance import answers, people_api
 from services.governance.adopt import adopt, retire, signature_of
 from services.governance.assess import Evaluator
 from services.governance.models import (
@@ -38,6 +38,7 @@ from services.governance.models import (
     Simulation,
     ToDecide,
 )
+from services.governance.people import People
 from services.governance.provenance import provenance
 from services.governance.replay import replay, simulate
 from services.governance.rulebook import Rulebook
@@ -48,13 +49,14 @@ Limit = Annotated[int, QueryParameter(ge=1, le=500)]
 
 
 def routes(
-    ctx: Context, rulebook: Rulebook, evaluator: Evaluator, *, first_mode: Mode
+    ctx: Context, rulebook: Rulebook, evaluator: Evaluator, people: People, *, first_mode: Mode
 ) -> Sequence[Any]:
     """Return the controllers of one instance."""
     return (
         _evaluation(ctx, rulebook, evaluator),
         _rules(ctx, rulebook, first_mode),
         _history(ctx, rulebook, evaluator),
+        *people_api.routes(ctx, people),
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from domain.governance_events import Mode, Policy
 from domain.policy import PolicyCase
@@ -104,6 +104,35 @@ class OverrideRequest(_Body):
         if not self.intent_id and not self.decision_id:
             raise ValueError("give intent_id or decision_id")
         return self
+
+
+class BreakGlassRequest(_Body):
+    model_config = _like(
+        {
+            "intent_id": "7f0c2c0e-7b0e-5f0a-9a51-0d2f6f3f4b11",
+            "reason": "payments are down and the second approver cannot be reached",
+        }
+    )
+
+    intent_id: str = Field(min_length=1)
+    reason: str = ""
+
+
+class ReviewRequest(_Body):
+    model_config = _like({"justified": True, "comment": "nobody else was awake; the fix was right"})
+
+    justified: bool
+    comment: str = ""
+
+
+class DelegationRequest(_Body):
+    model_config = _like(
+        {"delegate": "bob", "until": "2030-01-15T00:00:00Z", "reason": "on holiday"}
+    )
+
+    delegate: str = Field(max_length=64)
+    until: AwareDatetime
+    reason: str = ""
 
 
 class Simulation(_Body):

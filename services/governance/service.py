@@ -7,7 +7,7 @@ from typing import Any
 from domain.rubric import Blueprint
 from infra.claude import ClaudeEvaluator
 from infra.ports import Context, Term
-from projections.governance import APPROVALS, DECISIONS, MODE, TABLES, UNDECIDED
+from projections.governance import APPROVALS, DECISIONS, GLASS, MODE, TABLES, UNDECIDED
 from services.governance.api import routes
 from services.governance.assess import Evaluator, RubricEvaluator
 from services.governance.config import load_config
@@ -39,7 +39,11 @@ class Governance:
 
     def routes(self) -> Sequence[Any]:
         return routes(
-            self._ctx, self._rulebook, self._evaluator, first_mode=self._config.first_mode
+            self._ctx,
+            self._rulebook,
+            self._evaluator,
+            self._people,
+            first_mode=self._config.first_mode,
         )
 
     def figures(self) -> Mapping[str, object]:
@@ -51,6 +55,7 @@ class Governance:
             "undecided": views.count(UNDECIDED),
             "decisions": views.count(DECISIONS),
             "pending_approvals": views.count(APPROVALS, status="pending"),
+            "reviews_owed": views.count(GLASS, open=True),
         }
 
     async def lead(self, term: Term) -> None:
@@ -68,7 +73,7 @@ class Governance:
         work = deciding(self._ctx, step, concurrency=concurrency)
         tasks = (
             asyncio.create_task(work.run(term)),
-            asyncio.create_task(expiring(self._ctx, term)),
+            asyncio.create_task(expiring(self._ctx, self._people, term)),
         )
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

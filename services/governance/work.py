@@ -4,14 +4,16 @@ Delivery    every step is fenced and has a deterministic command id: done twice,
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Literal
 
 import structlog
 
+from domain.emergency import Escalate, escalate
 from domain.errors import TransientError
 from domain.event import Event
-from domain.governance import INITIAL, Expire, decide_approval, evolve
+from domain.governance import INITIAL, Expire, State, decide_approval, evolve
 from domain.governance_events import ModeChanged, PolicyAdopted
 from domain.policy import Bundle
 from infra.cel import shipped
@@ -21,6 +23,7 @@ from infra.work import Worker
 from projections.governance import APPROVALS, UNDECIDED, ApprovalRow, Undecided
 from services.governance.adopt import signature
 from services.governance.config import Config
+from services.governance.people import People
 from services.governance.step import Step
 
 _EXPIRY_LOOK_S = 1.0
@@ -91,35 +94,60 @@ def _key(item: Undecided) -> str:
     return f"{item.intent.intent_id}/{item.attempt}"
 
 
-async def expiring(ctx: Context, term: Term) -> None:
-    """End approvals whose time has run out, within a second or so of it."""
+async def expiring(ctx: Context, people: People, term: Term) -> None:
+    """Escalate questions at half of their time and end them at its end, within a second or so."""
     while not term.ended.is_set():
         try:
-            for row in _due(ctx):
+            for row in _due(ctx, "escalates_ts"):
+                if not row.escalated_to:
+                    await _escalate(ctx, row, await people.approvers(), term)
+            for row in _due(ctx, "expires_ts"):
                 await _expire(ctx, row, term)
         except TransientError as error:
             _log.warning("expiry_delayed", error=str(error))
         await asyncio.sleep(_EXPIRY_LOOK_S)
 
 
-def _due(ctx: Context) -> list[ApprovalRow]:
+def _due(ctx: Context, column: Literal["escalates_ts", "expires_ts"]) -> list[ApprovalRow]:
     now = ctx.clock.now().timestamp()
-    page = ctx.views.page(
-        APPROVALS, where={"status": "pending"}, order="expires_ts", limit=_EXPIRY_BATCH
+    page = ctx.views.page(APPROVALS, where={"status": "pending"}, order=column, limit=_EXPIRY_BATCH)
+    return [row for row in page.rows if getattr(row, column) <= now]
+
+
+async def _escalate(ctx: Context, row: ApprovalRow, approvers: Sequence[str], term: Term) -> None:
+    command = Escalate(
+        intent_id=row.intent_id,
+        approval_id=row.approval_id,
+        approvers=approvers,
+        at=ctx.clock.now(),
     )
-    return [row for row in page.rows if row.expires_ts <= now]
+    position = await _append(ctx, row, term, "escalate", lambda state: escalate(command, state))
+    _log.warning("approval_escalated", intent=row.intent_id, position=position)
 
 
 async def _expire(ctx: Context, row: ApprovalRow, term: Term) -> None:
     command = Expire(intent_id=row.intent_id, approval_id=row.approval_id, at=ctx.clock.now())
+    position = await _append(
+        ctx, row, term, "expire", lambda state: decide_approval(command, state)
+    )
+    _log.info("approval_expired", intent=row.intent_id, position=position)
+
+
+async def _append(
+    ctx: Context,
+    row: ApprovalRow,
+    term: Term,
+    what: str,
+    decide: Callable[[State], Sequence[Event]],
+) -> int:
     done = await execute(
         ctx.log,
         f"events.governance.{row.intent_id}",
         initial=INITIAL,
         evolve=evolve,
-        decide=lambda state: decide_approval(command, state),
+        decide=decide,
         meta=Meta(
-            command_id=f"{row.approval_id}/expire",
+            command_id=f"{row.approval_id}/{what}",
             actor=ctx.service,
             correlation_id=row.intent_id,
             causation_id=str(row.position),
@@ -127,4 +155,4 @@ async def _expire(ctx: Context, row: ApprovalRow, term: Term) -> None:
         ),
         fence=term.fence,
     )
-    _log.info("approval_expired", intent=row.intent_id, position=done.position)
+    return done.position

@@ -318,6 +318,11 @@ async def test_every_endpoint_is_described_with_an_example(world: World) -> None
         "/governance/audit",
         "/governance/override",
         "/governance/simulate",
+        "/governance/break-glass",
+        "/governance/reviews",
+        "/governance/reviews/{intent_id}",
+        "/governance/delegations",
+        "/governance/delegations/{approver}/{delegate}",
     }
     bodies = schema["components"]["schemas"]
     for name in ("Check", "ToDecide", "ModeChange", "Adoption", "OverrideRequest", "Simulation"):
