@@ -12,7 +12,13 @@ from domain.delivery_events import (
     ServiceRegistered,
 )
 from domain.event import Event
-from domain.instance import InstanceDied, InstancePromoted, LeadershipReleased
+from domain.instance import (
+    InstanceDied,
+    InstancePromoted,
+    LeadershipReleased,
+    OutageBegan,
+    OutageEnded,
+)
 from domain.recorded import Recorded
 from domain.view import Table, apply
 from projections.instances import GROUPS, Group
@@ -169,3 +175,17 @@ def test_what_a_person_removed_comes_back_only_with_a_new_deployment() -> None:
     until = (deployment("1"), healthy("1"), registered("1"), by_hand)
     assert not service(*until).due
     assert service(*until, deployment("2"), healthy("2")).due
+
+
+def test_a_lease_that_ran_out_is_a_failover_and_no_switchover() -> None:
+    expired = leads("g", 1, 2).model_copy(update={"reason": "expired"})
+    found = group(*(started("g", n) for n in (0, 1)), leads("g"), expired, promoted(1, 2, None))
+    assert (found.failovers, found.switchovers) == (1, 0)
+
+
+def test_an_open_outage_shows_since_when() -> None:  # a new leader of the registry ends it
+    began = OutageBegan(at=T0, service="g", instance="", reason="no answer", since=T0)
+    found = group(started("g", 0), began)
+    assert (found.outage, found.outage_since) == ("no answer", T0)
+    ended = OutageEnded(at=T0, service="g", instance="", duration_s=3)
+    assert group(started("g", 0), began, ended).outage_since is None
