@@ -20,6 +20,7 @@ from infra.nats.connection import Connection
 
 HEARTBEAT_S = 1.0
 SILENCE_S = 2.6  # two heartbeats missed
+READS_MAX = 16  # from the socket between two batches of a backlog, 256 KiB each
 GATHER_S = 0.003  # far behind: a moment longer for a fuller batch
 LOW_WATER = 2000  # messages in the buffer below which more may come
 RETRY_S_MAX = 1.0
@@ -100,8 +101,8 @@ class StreamReader:
             self._ready.clear()
             await self._ready.wait()
         buffer = self._buffer
-        if len(buffer) < limit <= int(self._pending):
-            await asyncio.sleep(GATHER_S)
+        if int(self._pending) >= limit:
+            await self._far_behind(limit)
         if len(buffer) <= limit:
             taken = list(buffer)
             buffer.clear()
@@ -109,6 +110,18 @@ class StreamReader:
             taken = [buffer.popleft() for _ in range(limit)]
         self._let_flow()
         return taken
+
+    async def _far_behind(self, limit: int) -> None:
+        """Let the connection read on: whoever works through a backlog would never let go, and
+        the server's answer to our ping lies behind what it has sent (no answer: reconnect).
+        """
+        if len(self._buffer) < limit:
+            await asyncio.sleep(GATHER_S)
+        for _ in range(READS_MAX):
+            before = len(self._buffer)
+            await asyncio.sleep(0)
+            if len(self._buffer) == before:
+                return
 
     async def delivered_all(self) -> bool:
         """Whether everything that matched when this was called has arrived here.

@@ -5,8 +5,10 @@
 
 import asyncio
 import contextlib
+import os
+import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,6 @@ from infra.nats import api, setup
 from infra.nats.connection import connect
 from infra.nats.embedded import BATCH_MAX, answers, binary
 from infra.nats.log import JetStreamLog
-from tests.support.nats import free_port
 
 _CONFIG = """\
 server_name: "n{index}"
@@ -33,20 +34,36 @@ cluster {{
 """
 
 
+ATTEMPTS = 3  # another run may take a port between our look and the server's start
+ELECTED_S = 20.0
+
+
 @contextlib.contextmanager
 def running_cluster(folder: Path) -> Iterator[str]:
     """Their addresses, separated by commas, once they have elected a leader."""
-    ports: list[int] = []
-    while len(ports) < 6:
-        ports.append(_port_above(ports[-1] if ports else 0))
+    for attempt in range(ATTEMPTS):
+        ports = _free_ports(6, above=20_000 + 1_000 * (os.getpid() % 10) + 20 * attempt)
+        here = folder / f"{attempt}"
+        here.mkdir()
+        with _servers(here, ports):
+            url = ",".join(f"nats://127.0.0.1:{port}" for port in ports[:3])
+            try:
+                asyncio.run(_elected(url, ports[:3]))
+            except TimeoutError:
+                continue
+            yield url
+            return
+    raise RuntimeError(f"three servers did not come up in {ATTEMPTS} attempts")
+
+
+@contextlib.contextmanager
+def _servers(folder: Path, ports: Sequence[int]) -> Iterator[None]:
     routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[3:])
     processes = [
         _start(folder, index, ports[index], ports[3 + index], routes) for index in range(3)
     ]
-    url = ",".join(f"nats://127.0.0.1:{port}" for port in ports[:3])
     try:
-        asyncio.run(_elected(url, ports[:3]))
-        yield url
+        yield
     finally:
         for process in processes:
             process.kill()
@@ -75,9 +92,15 @@ async def fresh_log_on_three(url: str) -> AsyncIterator[JetStreamLog]:
         await nc.close()
 
 
-def _port_above(port: int) -> int:
-    found = free_port()
-    return found if found > port else port + 1
+def _free_ports(count: int, *, above: int) -> list[int]:
+    found: list[int] = []
+    for port in range(above, 32_000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("no free ports")
 
 
 def _start(
@@ -102,7 +125,7 @@ def _start(
 
 
 async def _elected(url: str, ports: list[int]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(ELECTED_S):
         for port in ports:
             await answers(port)
         nc = await connect(url.split(","))
