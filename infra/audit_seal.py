@@ -134,6 +134,9 @@ class Sealer:
         reader = StreamReader(self._log.nc, self._log.stream.name, [">"], after=self._position)
         reader.start()
         try:
+            async with self._busy:
+                if len(self._new) >= self._every:  # an older log, never sealed
+                    await self._seal()
             while True:
                 raws = []
                 with contextlib.suppress(TimeoutError):

@@ -49,6 +49,15 @@ async def test_every_so_many_messages_are_sealed_in_the_log_and_beside_it(world:
     assert len(world.store.digests(kept[-1])) == kept[-1].position
 
 
+async def test_a_log_that_was_never_sealed_is_sealed_without_waiting_for_more(
+    world: World,
+) -> None:
+    await world.write(EVERY + 1)
+    async with sealing(world.sealer()):
+        await until(lambda: len(world.store.read()[0]) == 1)
+    assert world.store.read()[0][0].position == EVERY + 1
+
+
 async def test_the_end_seals_the_rest_once_and_nothing_when_nothing_came(world: World) -> None:
     sealer = world.sealer(every=1000)
     await world.write(5)
