@@ -279,18 +279,16 @@ def _things(reading: Reading) -> set[str]:
 
 
 def _things_of(clause: Clause) -> set[str]:
-    plain = v.FUNCTION | v.GENERIC | v.VAGUE.singles | v.HOLLOW
-    return {w for w in clause.stems if w not in plain and len(w) > 2 and w.isalpha()}
+    return {w for w in clause.stems if w not in v.NO_THING and len(w) > 2 and w.isalpha()}
 
 
 def _subject(reading: Reading) -> set[str]:
     """The words that say what it is about: in no class of function, general or vague words."""
-    plain = v.FUNCTION | v.GENERIC | v.VAGUE.singles
     return {
         word
         for clause in reading.clauses
         for word in clause.stems
-        if word not in plain and len(word) > 2 and word.isalpha()
+        if word not in v.NO_SUBJECT and len(word) > 2 and word.isalpha()
     }
 
 

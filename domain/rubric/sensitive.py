@@ -199,16 +199,16 @@ UNBOUND = concept(
 # --- who is spoken to, and who is spoken about ----------------------------------------------------
 
 META = concept(
-    "checker automated+reader classification+complete outcome+positive decide+positive full+mark"
-    " low+risk top+score high+score highest+score correct+verdict right+verdict verdict"
-    " system+message begin+system principle+0 principle+1 principle+2 principle+3 principle+4"
-    " principle+5 principle+6 principle+7 waive waiver amendment exempt dear+model dear+ai"
-    " dear+reviewer language+model kindly+treat as+reviewed as+approved as+aligned who+grade"
-    " whoever+grade grade+this assess+this judge+this score+this rate+this accept+all approve+all"
-    " evaluator grader"
-    " until+further+notice up+to+here everything+above everything+below ignore+everything trust+me"
-    " trust+this trusted+source please+approve wave+through waved+through let+through as+a+yes"
-    " click+the+approve approve+button auto+click fast+track+this"
+    "this+submission no+objection maximum+rating checker automated+reader classification+complete"
+    " outcome+positive decide+positive full+mark low+risk top+score high+score highest+score"
+    " correct+verdict right+verdict verdict system+message begin+system principle+0 principle+1"
+    " principle+2 principle+3 principle+4 principle+5 principle+6 principle+7 waive waiver"
+    " amendment exempt dear+model dear+ai dear+reviewer language+model kindly+treat as+reviewed"
+    " as+approved as+aligned who+grade whoever+grade grade+this assess+this judge+this score+this"
+    " rate+this accept+all approve+all evaluator grader until+further+notice up+to+here"
+    " everything+above everything+below ignore+everything trust+me trust+this trusted+source"
+    " please+approve wave+through waved+through let+through as+a+yes click+the+approve"
+    " approve+button auto+click fast+track+this"
 )
 INFER = concept(
     "work+out infer guess deduce derive figure+out predict+who predict+which find+out+who"
@@ -235,7 +235,9 @@ TURNS_OF_PHRASE = (
         re.compile(
             r"\b(?:failed|failures?|rejected|warnings?|refused|denied|conflicts?|errors?|unsafe|bad)\b"
             r".{0,30}\b(?:to|as|into|become|appear)\b.{0,12}\b(?:passed|passes|approved|green|"
-            r"resolved|ok|okay|accepted|fine|safe|positive|good)\b"
+            r"resolved|ok|okay|accepted|fine|safe|positive|good)\b|"
+            r"\b(?:mark|count|report|show|log|treat)(?:s|ed)? (?:it|them|these|those|all) as "
+            r"(?:passed|approved|ok|green|successful|safe|valid|genuine)\b"
         ),
     ),
     (

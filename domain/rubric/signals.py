@@ -127,6 +127,7 @@ ATTEMPTS: tuple[Rule, ...] = (
         anywhere=True,
     ),
     Rule("takes data out", "suspect", "harmless", (w.HAND_OVER, w.KNOWLEDGE, w.STRANGER), 12),
+    Rule("takes data out", "suspect", "harmless", (w.HAND_OVER, w.KNOWLEDGE, v.ELSEWHERE), 12),
     Rule("takes data out", "suspect", "harmless", (w.MINE,)),
     Rule("works against competitors", "suspect", "harmless", (w.OBTAIN, w.COMPETITOR), 8, True),
     Rule("works against competitors", "suspect", "harmless", (w.COMPETITOR, w.COMPETITORS_OWN), 4),

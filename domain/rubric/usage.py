@@ -25,6 +25,8 @@ _FOREIGN_ENDINGS = (
     *("aux", "eux", "oire", "ique", "czny", "owac", "zioni", "ijk", "kaufen", "geben"),
 )
 LISTED = 2  # commas
+_JUDGED_ELSEWHERE = v.stems("approve reject accept decline")
+_NO_OBJECT = v.FUNCTION - _OBJECT
 SHORT = 3  # words; a shorter clause is a name in whatever language
 
 
@@ -54,9 +56,13 @@ def foreign_main(clause: Clause) -> str:
     after = clause.stems[1] if len(clause.stems) > 1 else ""
     if word in v.ROUTINE_MAIN or word in v.FUNCTION or not word.isalpha() or spoken.endswith("ing"):
         return ""
+    if spoken.endswith("ed") or word in _JUDGED_ELSEWHERE:  # who decides on what is asked elsewhere
+        return ""
+    if after in v.DETERMINERS and word in v.HARMING:
+        return spoken
     acts = word in v.ALL_ACTS and spoken[-1:] != "s"
     if spoken.endswith("s") and word in v.ALL_ACTS:  # "prints labels", but not "prints of a label"
-        named = after in v.FUNCTION - _OBJECT or after in v.AFTER_NOUN
+        named = after in _NO_OBJECT or after in v.AFTER_NOUN
         participle = clause.words[1].endswith(("ed", "en")) if after else False
         return "" if named or participle else spoken
     noun = word in v.FIRST_NOUN or after in v.AFTER_NOUN

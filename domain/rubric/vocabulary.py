@@ -83,6 +83,8 @@ VAGUE = concept(
     " and+so+on tbd todo asdf lorem foo bar blah cool awesome amazing magic revolutionary ultimate"
     " game+changer next+gen best+ever synergy disrupt kind+of sort+of some+kind or+so"
 )
+NO_SUBJECT = FUNCTION | GENERIC | VAGUE.singles
+NO_THING = NO_SUBJECT | HOLLOW
 POINTLESS = concept(
     "for+fun just+for+fun own+sake no+purpose no+reason no+real+use pointless useless novelty"
     " gimmick joke prank silly because+we+can for+the+hype vanity for+kicks for+laughs showing+off"
@@ -116,7 +118,7 @@ OBSERVE = stems(
 PLAIN_ACTS = stems(
     "brought took taken gave given went gone saw seen sold bought kept lent held ran came stood sat"
     " wrote written made left lost won met paid sent built grew grown fell broke broken drove"
-    " driven ate eaten chosen chose found knew known hung laid led fed chase enter record note"
+    " driven ate eaten chosen chose found knew known hung laid led fed chase draw enter record note"
     " write read mark tick fill refill reorder order take bring put set get give hand hold carry"
     " move lift load unload pack unpack pick place ship deliver receive accept confirm decline"
     " reject approve refuse return lend borrow rent hire lease book cancel postpone reschedule"
@@ -581,6 +583,10 @@ def all_singles() -> frozenset[str]:
 
 
 EVERY_STEM: frozenset[str] = all_singles()
+# Verbs that do harm to what follows them: never a mere name before "the" or "every".
+HARMING: frozenset[str] = frozenset().union(
+    *(acts.singles for acts in (TAMPER, ERASE, TAKE, DISABLE, LOOSEN, SPEND, HANDLE, GRAB))
+)
 # Whatever is a verb in some class: what acts, when it stands first.
 ALL_ACTS: frozenset[str] = PLAIN_ACTS.union(
     *(
