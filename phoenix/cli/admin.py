@@ -146,12 +146,25 @@ def _docker() -> str:
 def _model(settings: Settings) -> str:
     if settings.anthropic_api_key is None:
         raise ValueError("no ANTHROPIC_API_KEY: the rubric evaluates instead")
-    import anthropic
+    from domain.rubric import parse_blueprint
+    from infra.claude import ClaudeEvaluator
+    from infra.claude.evaluator import NoVerdict
 
-    message = anthropic.Anthropic(timeout=20).messages.create(
-        model=settings.model, max_tokens=8, messages=[{"role": "user", "content": "Say ok."}]
-    )
-    return f"{settings.model} answered with {message.usage.output_tokens} tokens"
+    key = settings.anthropic_api_key.get_secret_value()
+
+    async def ask() -> str:
+        evaluator = ClaudeEvaluator(
+            parse_blueprint(""), lambda: (), api_key=key, model=settings.model, budget_s=20
+        )
+        try:
+            return await evaluator.probe()
+        finally:
+            await evaluator.close()
+
+    try:
+        return f"{asyncio.run(ask())} answers"
+    except NoVerdict as error:
+        raise ValueError(f"{settings.model}: {error}") from error
 
 
 def _log_position() -> str:
