@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.eventsourcing_jetstream.dcb import Index
-from tests.support.cluster import running_cluster
 from tests.eventsourcing.support import MODULE, environment, factory
+from tests.support.cluster import running_cluster
 from tests.support.nats import Server
 
 SEATS, RIVALS = 25, 4
