@@ -32,7 +32,9 @@ def test_an_artifact_replaces_a_part_that_is_loaded_already(
     package = tmp_path / "services" / "intent_queue"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    (package / "service.py").write_text("def create(ctx):\n    return 'the new one'\n")
+    (package / "service.py").write_text(
+        "class New:\n    version = '1'\n\n\ndef create(ctx):\n    return New()\n"
+    )
     info = tmp_path / "intent_queue-2.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: intent-queue\nVersion: 2\n")
@@ -43,7 +45,9 @@ def test_an_artifact_replaces_a_part_that_is_loaded_already(
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(services, "__path__", list(services.__path__))
     try:
-        assert load("intent-queue", str(tmp_path))(None) == "the new one"
+        made = load("intent-queue", str(tmp_path))(None)
+        assert type(made).__name__ == "New"
+        assert made.version == "2"  # the release's, not the source's
         assert load("governance") is not None  # the others stay where they were
     finally:
         for name in [name for name in sys.modules if name.startswith("services.intent_queue")]:
