@@ -8,23 +8,11 @@ from domain.recorded import Recorded
 from infra.ports import EventLog, Fence, Meta, Subscription, Write
 
 
-class GatedLog:
-    """Implements ``infra.ports.EventLog``. The server's fence is the proof; this gate only keeps an
-    unconfirmed leader from trying, so that it waits out an outage instead of failing."""
+class LogReads:
+    """The reading half of ``infra.ports.EventLog``, handed through."""
 
-    def __init__(self, log: EventLog, may_act: Callable[[], bool]) -> None:
+    def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._may_act = may_act
-
-    async def append(
-        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
-    ) -> tuple[int, ...]:
-        if fence is not None and not self._may_act():
-            raise TransientError("the lease has not been confirmed lately")
-        return await self._log.append(writes, meta=meta, fence=fence)
-
-    async def submit(self, body: bytes, *, person: str = "", message_id: str = "") -> int:
-        return await self._log.submit(body, person=person, message_id=message_id)
 
     async def read(
         self, subject: str, *, after: int = 0, limit: int = 10_000
@@ -42,3 +30,22 @@ class GatedLog:
 
     def follow(self, subjects: Sequence[str], *, after: int = 0, batch: int = 500) -> Subscription:
         return self._log.follow(subjects, after=after, batch=batch)
+
+
+class GatedLog(LogReads):
+    """Implements ``infra.ports.EventLog``. The server's fence is the proof; this gate only keeps an
+    unconfirmed leader from trying, so that it waits out an outage instead of failing."""
+
+    def __init__(self, log: EventLog, may_act: Callable[[], bool]) -> None:
+        super().__init__(log)
+        self._may_act = may_act
+
+    async def append(
+        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
+    ) -> tuple[int, ...]:
+        if fence is not None and not self._may_act():
+            raise TransientError("the lease has not been confirmed lately")
+        return await self._log.append(writes, meta=meta, fence=fence)
+
+    async def submit(self, body: bytes, *, person: str = "", message_id: str = "") -> int:
+        return await self._log.submit(body, person=person, message_id=message_id)

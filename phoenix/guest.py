@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from domain.errors import LogRefused
-from domain.event import Event
-from domain.recorded import Recorded
-from infra.ports import Authenticator, EventLog, Fence, Meta, Person, Subscription, Write
+from infra.ports import Authenticator, Fence, Meta, Person, Write
 from infra.settings import Settings
+from phoenix.gate import LogReads
 from phoenix.reference import names
 from phoenix.spec import InstanceSpec
 
@@ -33,11 +32,8 @@ def without_secrets(settings: Settings) -> Settings:
     return settings.model_copy(update={"anthropic_api_key": None})
 
 
-class ReadOnlyLog:
+class ReadOnlyLog(LogReads):
     """Implements ``infra.ports.EventLog`` without its writing half."""
-
-    def __init__(self, log: EventLog) -> None:
-        self._log = log
 
     async def append(
         self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
@@ -48,23 +44,6 @@ class ReadOnlyLog:
     async def submit(self, body: bytes, *, person: str = "", message_id: str = "") -> int:
         """Raises: LogRefused: always; intents come from people and the services they sign in to."""
         _refuse()
-
-    async def read(
-        self, subject: str, *, after: int = 0, limit: int = 10_000
-    ) -> list[Recorded[Event]]:
-        return await self._log.read(subject, after=after, limit=limit)
-
-    async def get(self, position: int) -> Recorded[Event] | None:
-        return await self._log.get(position)
-
-    async def last(self, subject: str) -> Recorded[Event] | None:
-        return await self._log.last(subject)
-
-    async def last_position(self) -> int:
-        return await self._log.last_position()
-
-    def follow(self, subjects: Sequence[str], *, after: int = 0, batch: int = 500) -> Subscription:
-        return self._log.follow(subjects, after=after, batch=batch)
 
 
 class Persons:

@@ -40,7 +40,8 @@ from domain.governance_events import (
 )
 from domain.policy import NEXT_ACTION, Outcome
 from tests.governance.test_mode_table import inputs
-from tests.governance.world import T0, intent_of
+from tests.governance.world import intent_of
+from tests.support.context import T0
 from tests.support.spec import Decider
 
 INTENT = intent_of("Track machine downtime by shift", submitted_by="ann")

@@ -8,7 +8,8 @@ from domain.instance import LeadershipTaken
 from infra.nats.log import JetStreamLog
 from infra.ports import Meta, Write
 from tests.governance.test_service import GOVERNANCE, INFRASTRUCTURE, REVENUE
-from tests.governance.world import T0, governance
+from tests.governance.world import governance
+from tests.support.context import T0
 
 
 async def test_intents_are_decided_in_order_of_priority_on_jetstream(

@@ -49,7 +49,8 @@ from tests.governance.test_governance_spec import (
     grant,
     granted,
 )
-from tests.governance.world import T0, World
+from tests.governance.world import World
+from tests.support.context import T0
 from tests.support.spec import Decider
 
 WHY = "payments are down and nobody else can be reached"

@@ -6,7 +6,8 @@ from domain.delivery_events import (
     DeploymentRetired,
     SpecAccepted,
 )
-from tests.governance.world import T0, World
+from tests.governance.world import World
+from tests.support.context import T0
 
 REVENUE = "Revenue analytics: track revenues by source and month and show monthly totals"
 

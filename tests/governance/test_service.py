@@ -13,7 +13,8 @@ from domain.governance_events import (
     DecisionMade,
 )
 from domain.intent import IntentQueued, RawIntent
-from tests.governance.world import T0, World, governance, intent_of
+from tests.governance.world import World, governance, intent_of
+from tests.support.context import T0
 
 REVENUE = "Revenue analytics: track revenues by source and month and show monthly totals"
 GOVERNANCE = "AI-powered blueprint alignment and auto-approval governance engine"

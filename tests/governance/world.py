@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -16,38 +15,13 @@ from domain.event import Event
 from domain.instance import LeadershipTaken
 from domain.intake import settle
 from domain.intent import Intent, IntentQueued, RawIntent, Submission
-from infra.clock import SystemClock
 from infra.http import build_app
-from infra.ports import Context, EventLog, Fence, Meta, ObjectStore, Person, Term, Write
+from infra.ports import Context, EventLog, Fence, Meta, ObjectStore, Term, Write
 from infra.settings import Settings
 from infra.views import SqliteViews
 from services.governance.service import Governance, create
+from tests.support.context import T0, FastClock, Users
 from tests.support.memory import MemoryLog
-
-T0 = datetime(2030, 1, 1, tzinfo=UTC)
-
-
-class FastClock(SystemClock):
-    """The system's clock, put forward by hand."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def now(self) -> datetime:
-        return super().now() + self.ahead
-
-
-@dataclass
-class Users:
-    """Authenticator of a fixed set of people; a token is the person's name."""
-
-    roles: dict[str, frozenset[str]] = field(default_factory=dict)
-
-    async def person(self, token: str) -> Person | None:
-        return Person(token, self.roles[token]) if token in self.roles else None
-
-    async def people(self, role: str) -> Sequence[str]:
-        return sorted(name for name, roles in self.roles.items() if role in roles)
 
 
 @dataclass

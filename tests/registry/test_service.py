@@ -18,7 +18,8 @@ from domain.delivery_events import (
 from domain.governance_events import ModeChanged
 from domain.instance import InstancePromoted
 from services.registry.service import create
-from tests.registry.world import T0, World, leads, ready, running, started
+from tests.registry.world import World, leads, ready, running, started
+from tests.support.context import T0
 
 FEED = {"name": "price-feed", "version": "2.1", "port": 9100, "features": ["Prices"]}
 

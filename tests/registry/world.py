@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -17,31 +16,11 @@ from domain.event import Event
 from domain.instance import InstanceReady, InstanceStarted, LeadershipTaken
 from infra.clock import SystemClock
 from infra.http import build_app
-from infra.ports import Context, Fence, Meta, ObjectStore, Person, Service, Term, Write
+from infra.ports import Context, Fence, Meta, ObjectStore, Service, Term, Write
 from infra.settings import Settings
 from infra.views import SqliteViews
+from tests.support.context import T0, Users
 from tests.support.memory import MemoryLog
-
-T0 = datetime(2030, 1, 1, tzinfo=UTC)
-
-
-@dataclass
-class Users:
-    """Authenticator of a fixed set of people; a token is the person's name."""
-
-    roles: dict[str, frozenset[str]] = field(
-        default_factory=lambda: {
-            "ann": frozenset({"admin", "approver"}),
-            "bob": frozenset({"approver"}),
-            "eve": frozenset({"reader"}),
-        }
-    )
-
-    async def person(self, token: str) -> Person | None:
-        return Person(token, self.roles[token]) if token in self.roles else None
-
-    async def people(self, role: str) -> Sequence[str]:
-        return sorted(name for name, roles in self.roles.items() if role in roles)
 
 
 @dataclass
