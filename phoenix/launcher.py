@@ -411,6 +411,9 @@ class Launcher:
             await self._views.reach(await self._log.last_position(), timeout_s=CATCH_UP_S)
         for service, group in self.groups.items():
             await self._deployments.prepare(service, group)
+        for name in sorted(wanted or ()):
+            if name not in self.groups and self._views.get(DESIRED, name) is None:
+                self._note(name, "is neither built in nor deployed; it starts once it is deployed")
 
     async def _follow_desired(self, views: SqliteViews, log: JetStreamLog) -> None:
         try:
