@@ -2,7 +2,8 @@
 
 Launcher to instance  ``slots`` (where to accept), ``go`` (a dead holder's name, "" = released),
                       ``hold`` (claim nothing), ``stop`` (why).
-Instance to launcher  ``up``, ``ready``, ``role`` (with epoch), ``released``, ``beat``, ``warning``.
+Instance to launcher  ``up``, ``ready``, ``role`` (with epoch), ``released``, ``beat``, ``warning``,
+                      ``accepting`` (the slots that it serves from now on).
 """
 
 import asyncio

@@ -245,6 +245,8 @@ class Group:
         ready = [m for m in self.members.values() if m.state == "ready"]
         if len(ready) < self.plan.size:
             return False
+        if any(member.accepting != member.slots for member in ready):
+            return False  # told where to accept, but not there yet: another may still answer
         leaders = sum(member.leads for member in ready)
         return leaders == 1 or (leaders == 0 and bool(self.elsewhere))
 
@@ -328,6 +330,8 @@ class Group:
             case {"warning": text}:
                 self._note(f"{member.spec.instance} {message.get('level', 'warning')}: {text}")
                 return
+            case {"accepting": slots}:
+                member.accepting = frozenset(slots)
             case {"up": _}:
                 member.state, member.beat_at = "up", now  # from here on heartbeats are due
                 member.send(hold=self.held)

@@ -302,6 +302,7 @@ class Host:
         while True:
             self._slots_changed.clear()
             await self._http.accept_on(self._slots)
+            self._channel.send({"accepting": sorted(self._http.slots)})
             await self._slots_changed.wait()
 
     async def _beat(self) -> None:

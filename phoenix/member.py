@@ -19,7 +19,8 @@ class Member:
     state: str = "starting"  # starting | up | ready | stopping | dead
     role: str = "standby"
     epoch: int = 0
-    slots: frozenset[int] = frozenset()
+    slots: frozenset[int] = frozenset()  # where it is told to accept
+    accepting: frozenset[int] = frozenset()  # where it says it does
     started_at: float = field(default_factory=time.monotonic)
     ready_at: float | None = None
     beat_at: float = field(default_factory=time.monotonic)
