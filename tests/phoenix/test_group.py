@@ -91,10 +91,10 @@ async def test_no_connection_is_refused_and_none_waits_long_while_instances_are_
 async def test_under_traffic_kills_refuse_nothing_lose_nothing_and_do_nothing_twice(
     tiny: Running,
 ) -> None:
-    outcome = await under_fire(tiny.group, tiny.log, kills=6, seed=1, per_s=100)
+    outcome = await under_fire(tiny.group, tiny.log, kills=6, seed=1, per_s=200)
     assert (outcome.refused, outcome.unanswered, outcome.wrong) == (0, 0, {})
     assert (outcome.lost, outcome.twice) == (0, 0)
-    assert len(outcome.acknowledged) > 30  # the quicker the group recovers, the shorter the run
+    assert len(outcome.acknowledged) > 100
     assert outcome.slowest_s < 2.0
     assert outcome.kills == 6
 
