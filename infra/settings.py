@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     blueprint: Path | None = None
     source: Path | None = None  # what components are built from; unset: the installed source
     model: str = "claude-sonnet-5-5"
-    sandbox: Literal["auto", "bubblewrap", "process"] = "auto"
+    sandbox: Literal["auto", "bubblewrap", "landlock", "process"] = "auto"
     log_format: Literal["auto", "json", "console"] = "auto"
     queue_capacity: int = Field(default=1000, ge=1, le=100_000)
     spec_gate: float = Field(default=90.0, ge=0, le=100)

@@ -60,7 +60,7 @@ def command(
     arguments += ["--proc", "/proc", "--dev", "/dev", "--perms", "0755", "--dir", "/sandbox"]
     for writable in ("/dev/shm", "/tmp", WORK):  # first: an interpreter may stand under /tmp
         arguments += ["--perms", "1777", "--size", size, "--tmpfs", writable]
-    arguments += _bound([*_interpreter(), *more])
+    arguments += _bound([*programs(), *more])
     arguments += ["--ro-bind", str(etc), "/etc", "--ro-bind", str(_SCRIPT), INSIDE]
     arguments += ["--ro-bind", str(folder), SOURCE]
     arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
@@ -78,12 +78,16 @@ def small_etc(folder: Path) -> Path:
     return folder
 
 
-def _interpreter() -> list[Path]:
+def programs() -> list[Path]:
     """Where Python and the packages live. A base interpreter may stand under somebody's home: its
     own folder is shown, nothing around it."""
-    product = Path(__file__).resolve().parents[2]
-    sources = [product / name for name in _PRODUCT]
-    return [Path(sys.base_prefix), Path(sys.prefix), *(path for path in sources if path.is_dir())]
+    return [Path(sys.base_prefix), Path(sys.prefix), *product()]
+
+
+def product() -> list[Path]:
+    """The folders of this product that generated code may import."""
+    root = Path(__file__).resolve().parents[2]
+    return [root / name for name in _PRODUCT if (root / name).is_dir()]
 
 
 def _bound(paths: Iterable[Path]) -> list[str]:

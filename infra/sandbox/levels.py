@@ -1,8 +1,4 @@
-"""Which sandbox works on this host: tried once, best first.
-
-``landlock`` is not built: where bubblewrap cannot make namespaces, Landlock would keep files apart
-but neither hide processes nor bound the disk, and the rest is what ``process`` does already.
-"""
+"""Which sandbox works on this host: tried once, best first (bubblewrap, landlock, process)."""
 
 import asyncio
 import os
@@ -30,10 +26,6 @@ async def best_level(wanted: str = "auto") -> Variant:
     Raises:
         WrongSetting: the level that was asked for does not work on this host.
     """
-    if wanted == "landlock":
-        raise WrongSetting(
-            "PHOENIX_SANDBOX='landlock': not available; use auto, bubblewrap or process"
-        )
     async with _trying:
         if wanted not in _found:
             _found[wanted] = await _first_that_works(wanted)
@@ -54,10 +46,13 @@ async def _first_that_works(wanted: str) -> Variant:
 
 
 def _candidates(wanted: str) -> list[Variant]:
+    """A user id of its own goes first; it cannot reach an interpreter in a closed home."""
     variants: list[Variant] = []
+    own_user = (True, False) if os.geteuid() == 0 else (False,)
     if wanted in ("auto", "bubblewrap") and bubblewrap.available():
-        variants += [Variant("bubblewrap", as_root=True)] if os.geteuid() == 0 else []
-        variants.append(Variant("bubblewrap"))
+        variants += [Variant("bubblewrap", as_root=own) for own in own_user]
+    if wanted in ("auto", "landlock"):
+        variants += [Variant("landlock", as_root=own) for own in own_user]
     if wanted in ("auto", "process"):
         variants.append(Variant("process"))
     return variants

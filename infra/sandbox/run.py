@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from domain.delivery_events import SandboxLevel
-from infra.sandbox import bubblewrap
+from infra.sandbox import bubblewrap, landlock
 from infra.sandbox.limits import Limits, Result
 
 NICE = 10
@@ -36,7 +36,8 @@ _users = cycle(bubblewrap.USERS[1 + os.getpid() % 4000 :])
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """``as_root``: bubblewrap makes its namespaces as root, without a user namespace."""
+    """``as_root``: started by root, it runs under a user id of its own (bubblewrap then makes its
+    namespaces without a user namespace)."""
 
     level: SandboxLevel
     as_root: bool = False
@@ -88,7 +89,7 @@ async def run(
         started = time.monotonic()
         process, reader, pipe = await _start(line)
         output = _Output(limits.output_bytes)
-        work = scratch / "work" if variant.level == "process" else None
+        work = None if variant.level == "bubblewrap" else scratch / "work"
         try:
             stopped = await _attend(process, reader, output, limits, work)
         finally:
@@ -161,11 +162,22 @@ def _line(
     wrapped = variant.level == "bubblewrap"
     scratch.chmod(0o755)
     work = bubblewrap.COPY if wrapped else str(scratch / "work")
+    user = next(_users) if variant.as_root else None
+    confined = variant.level == "landlock"
     if not wrapped:
         shutil.copytree(folder, work)
+        if user is not None:
+            _give(Path(work), user)
+    given = dict(env or {})
+    if confined:
+        more = [*more, landlock.importable(scratch / "product")]
+        given["PYTHONPATH"] = ":".join(filter(None, (given.get("PYTHONPATH"), str(more[-1]))))
+    rlimits = _rlimits(limits)
+    if confined and user is None:
+        del rlimits["RLIMIT_NPROC"]  # would count what this user runs elsewhere; sandlock counts
     job = {
-        "limits": _rlimits(limits),
-        "user": next(_users) if variant.as_root else None,
+        "limits": rlimits,
+        "user": user,
         "copy": [bubblewrap.SOURCE, bubblewrap.COPY] if wrapped else None,
         "cwd": work,
         "env": {
@@ -175,13 +187,15 @@ def _line(
             "LANG": "C.UTF-8",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
-            **(env or {}),
+            **given,
         },
         "argv": list(argv),
         "reap": not wrapped,
+        "landlock": landlock.rules(Path(work), limits, more=more) if confined else None,
     }
     script = bubblewrap.INSIDE if wrapped else str(_INSIDE)
-    inside = [sys.executable, "-I", "-S", "-B", script, json.dumps(job)]
+    packages = [] if confined else ["-S"]
+    inside = [sys.executable, "-I", *packages, "-B", script, json.dumps(job)]
     if not wrapped:
         return inside
     etc = bubblewrap.small_etc(scratch / "etc")
@@ -190,6 +204,11 @@ def _line(
         "--",
         *inside,
     ]
+
+
+def _give(folder: Path, user: int) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, user, user, follow_symlinks=False)
 
 
 def _rlimits(limits: Limits) -> dict[str, int]:
@@ -255,10 +274,10 @@ def _over(pid: int, limits: Limits, work: Path | None) -> str:
     for process in _family(pid):
         with contextlib.suppress(psutil.Error):
             memory += process.memory_info().rss
-            processes += 1
+            processes += process.num_threads() if process.pid != pid else 0
     if memory > limits.memory_bytes:
         return f"memory: {limits.memory_bytes} bytes"
-    if processes > limits.processes + 4:  # bwrap and its first process are ours
+    if processes > limits.processes + 4:  # bwrap's first process is ours
         return f"processes: {limits.processes}"
     if work is not None and _size(work) > limits.disk_bytes:
         return f"disk: {limits.disk_bytes} bytes"
