@@ -1,17 +1,18 @@
 """Failover: from the fault to the new leader's first accepted fenced write, as a reader sees it.
 
-``python -m benchmarks.failover [KILLS]`` (200 by default, about ten minutes; slower faults get a
-tenth of it). The service is this module's own: its leader writes one fenced event every few
-milliseconds. The baseline (``benchmarks.ttl_polling``) runs on the same server in the same run.
+``python -m benchmarks.failover [--add] [PART=COUNT ...]`` (all parts: about ten minutes; with
+``--add`` a part at a time, its samples added to those of earlier runs). The service is this
+module's own: its leader writes one fenced event every few milliseconds, and each names the last one
+that was acknowledged. The baseline is ``benchmarks.ttl_polling``.
 """
 
 import asyncio
 import os
 import signal
 import statistics
-import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -19,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ttl_polling
-from benchmarks.report import Figure, save, show
+from benchmarks.report import Figure, Samples, none, parts_asked, save, show, spread
 from domain.delivery_events import ServiceRecovered
 from domain.errors import TransientError
 from domain.event import Event
 from domain.instance import LeadershipTaken
 from domain.recorded import Recorded
+from infra.nats import setup
 from infra.nats.connection import open_connection
 from infra.nats.log import JetStreamLog
 from infra.ports import Context, Meta, Term, Write
@@ -38,6 +40,7 @@ from tests.support.nats import running_server, settings_for
 
 LEASE_S = 2.0
 SUBJECT = "events.service.bench"
+PARTS = {"kill": 200, "switchover": 20, "term": 20, "stop": 20, "alone": 20, "polling": 20}
 KILLED = "kill -9 of the leader, launcher alive"
 ALONE = "leader and its launcher gone"
 
@@ -63,13 +66,21 @@ class Bench:
         return {}
 
     async def lead(self, term: Term) -> None:
-        number = 0
+        number = acknowledged = 0
         while not term.ended.is_set():
             number += 1
-            meta = Meta(command_id=f"bench/{term.epoch}/{number}", actor=self._ctx.instance)
+            command = f"bench/{term.epoch}/{number}"
+            meta = Meta(
+                command_id=command,
+                actor=self._ctx.instance,
+                correlation_id=command,
+                causation_id=str(acknowledged),
+            )
             event = ServiceRecovered(at=self._ctx.clock.now(), name="bench")
             try:
-                await self._ctx.log.append([Write(event)], meta=meta, fence=term.fence)
+                (acknowledged,) = await self._ctx.log.append(
+                    [Write(event)], meta=meta, fence=term.fence
+                )
             except TransientError:
                 continue
             await asyncio.sleep(0.005)
@@ -177,6 +188,16 @@ async def switchovers(here: Arena, count: int) -> list[float]:
     return await _repeat(here, here.group.switchover, count)
 
 
+async def terms(here: Arena, count: int) -> list[float]:
+    """SIGTERM: the instance itself ends in order; its launcher did not ask for it."""
+
+    async def term() -> None:
+        assert here.group.leader is not None
+        here.group.leader.signal(signal.SIGTERM)
+
+    return await _repeat(here, term, count)
+
+
 async def stops(here: Arena, count: int) -> list[float]:
     """SIGSTOP; the stopped leader wakes as soon as there is a new one and tries to write on."""
 
@@ -224,71 +245,93 @@ async def launcher_and_leader(settings: Settings, count: int) -> list[float]:
 
 def baseline(theirs: Sequence[float], ours: Sequence[float], *, against: str) -> Figure:
     """The published algorithm; the ratio of the medians says how many times as long it takes."""
-    line = figure(f"TTL {ttl_polling.TTL_S:g} s and polling, the holder gone", theirs)
+    line = spread(f"TTL {ttl_polling.TTL_S:g} s and polling, the holder gone", theirs)
     ratio = statistics.median(theirs) / statistics.median(ours)
     return replace(line, against=against, ratio=ratio)
 
 
-def figure(name: str, taken: Sequence[float], goal_s: float | None = None) -> Figure:
-    ordered = sorted(taken)
-    at_99 = ordered[min(len(ordered) - 1, round(0.99 * len(ordered)))]
-    return Figure(
-        name,
-        at_99 * 1000,
-        "ms at 99 %",
-        goal=f"<= {goal_s * 1000:.0f} ms" if goal_s else "",
-        met=at_99 <= goal_s if goal_s else None,
-        detail={
-            "min": ordered[0] * 1000,
-            "median": statistics.median(ordered) * 1000,
-            "max": ordered[-1] * 1000,
-            "count": len(ordered),
-        },
-    )
+async def checked(log: JetStreamLog) -> tuple[int, int]:
+    """Read everything that leaders wrote: how many acknowledged events are missing (each event
+    names the last one before it that was), and how many were written twice."""
+    stored: Counter[str] = Counter()
+    positions, named = set[int](), set[int]()
+    subscription = log.follow([SUBJECT])
+    try:
+        async for batch in subscription:
+            for recorded in batch.events:
+                stored[recorded.correlation_id] += 1
+                positions.add(recorded.position)
+                named.add(int(recorded.causation_id))
+            if batch.pending == 0:  # nobody writes any more
+                break
+    finally:
+        await subscription.close()
+    return len(named - positions - {0}), sum(count > 1 for count in stored.values())
 
 
-async def measure(settings: Settings, count: int) -> list[Figure]:
-    few = max(3, count // 10)
-    lease_s = Timing(LEASE_S).lease_s
+async def measure(settings: Settings, asked: Mapping[str, int], samples: Samples) -> None:
+    """Run the parts asked for; all that they find goes to the samples."""
+    faults = {"kill": kills, "switchover": switchovers, "term": terms, "stop": stops}
     async with arena(settings) as here:
-        killed = await kills(here, count)
-        switched = await switchovers(here, few)
-        stopped = await stops(here, few)
-        stale, writes = here.stale, here.writes
-    alone = await launcher_and_leader(settings, few)
-    polling = await ttl_polling.failovers(settings, few)
+        for part in faults.keys() & asked.keys():
+            samples.add(part, await faults[part](here, asked[part]))
+        samples.add("writes", [here.writes])
+        samples.add("stale", [here.stale])
+    nc = await open_connection(settings, "service")
+    missing, twice = await checked(JetStreamLog(nc))
+    await nc.close()
+    samples.add("missing", [missing])
+    samples.add("twice", [twice])
+    if "alone" in asked:
+        samples.add("alone", await launcher_and_leader(settings, asked["alone"]))
+    if "polling" in asked:
+        samples.add("polling", await ttl_polling.failovers(settings, asked["polling"]))
+
+
+def figures(samples: Samples) -> list[Figure]:
+    lease_s = Timing(LEASE_S).lease_s
+    goals = {
+        "kill": (KILLED, 0.1),
+        "switchover": ("switchover", 0.05),
+        "term": ("SIGTERM of the leader", 0.05),
+        "stop": ("SIGSTOP of the leader", lease_s + 0.5),
+        "alone": (ALONE, lease_s + 0.3),
+    }
+    lines = [
+        spread(name, samples.of(part), goal_s)
+        for part, (name, goal_s) in goals.items()
+        if samples.of(part)
+    ]
+    if polling := samples.of("polling"):
+        lines += [
+            baseline(polling, samples.of(part), against=goals[part][0])
+            for part in ("kill", "alone")
+            if samples.of(part)
+        ]
+    of = {"of": sum(samples.of("writes"))}
     return [
-        figure(KILLED, killed, 0.1),
-        figure("switchover", switched, 0.05),
-        figure("SIGSTOP of the leader", stopped, lease_s + 0.5),
-        figure(ALONE, alone, lease_s + 0.3),
-        baseline(polling, killed, against=KILLED),
-        baseline(polling, alone, against=ALONE),
-        Figure(
-            "stale writes of deposed leaders",
-            stale,
-            "events",
-            goal="0",
-            met=stale == 0,
-            detail={"of": writes},
-        ),
+        *lines,
+        none("stale writes of deposed leaders", sum(samples.of("stale")), of),
+        none("acknowledged writes lost", sum(samples.of("missing")), of),
+        none("writes done twice", sum(samples.of("twice")), of),
     ]
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    from infra.nats import setup
+    asked, add = parts_asked(PARTS, __doc__)
+    samples = Samples("failover", add=add)
 
-    async def run(settings: Settings) -> list[Figure]:
+    async def run(settings: Settings) -> None:
         owner = await open_connection(settings, "owner")
         await setup.ensure(owner)
         await owner.close()
-        return await measure(settings, count)
+        await measure(settings, asked, samples)
 
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as server:
-        figures = asyncio.run(run(settings_for(server.data_dir, server.port)))
-    show(f"Failover, lease {LEASE_S:g} s, sync always", figures)
-    save("failover", figures)
+        asyncio.run(run(settings_for(server.data_dir, server.port)))
+    lines = figures(samples)
+    show(f"Failover, lease {LEASE_S:g} s, sync always", lines)
+    save("failover", lines)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.report import Figure, save, show
+from benchmarks.report import Figure, none, save, show
 from tests.phoenix.fire import PER_S, Outcome, under_fire
 from tests.phoenix.running import running_group
 from tests.support.nats import Server, running_server
@@ -23,11 +23,11 @@ def figures(outcome: Outcome) -> list[Figure]:
     sent = float(len(outcome.seconds) + outcome.unanswered)
     kills = {"kills": float(outcome.kills), "of_leaders": float(outcome.kills_of_leaders)}
     return [
-        _none("connections refused", outcome.refused, {"requests": sent, **kills}),
-        _none("requests never answered", outcome.unanswered, {"requests": sent}),
-        _none("answers other than success", sum(outcome.wrong.values()), {"requests": sent}),
-        _none("acknowledged commands lost", outcome.lost, commands),
-        _none("commands done twice", outcome.twice, commands),
+        none("connections refused", outcome.refused, {"requests": sent, **kills}),
+        none("requests never answered", outcome.unanswered, {"requests": sent}),
+        none("answers other than success", sum(outcome.wrong.values()), {"requests": sent}),
+        none("acknowledged commands lost", outcome.lost, commands),
+        none("commands done twice", outcome.twice, commands),
         Figure("requests repeated: their connection died", outcome.repeats, "requests"),
         Figure(
             "slowest request, with its repeats",
@@ -40,10 +40,6 @@ def figures(outcome: Outcome) -> list[Figure]:
             },
         ),
     ]
-
-
-def _none(name: str, count: int, of: dict[str, float]) -> Figure:
-    return Figure(name, count, "", goal="0", met=count == 0, detail=of)
 
 
 async def measure(server: Server, kills: int) -> Outcome:

@@ -1,9 +1,14 @@
-"""A table for people and JSON for machines, the same for every benchmark."""
+"""A table for people and JSON for machines, the same for every benchmark.
 
+Long benchmarks run in parts (``parts_asked``) whose samples add up (``Samples``).
+"""
+
+import argparse
 import json
 import os
 import platform
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,3 +70,66 @@ def save(name: str, figures: Sequence[Figure]) -> Path:
     }
     path.write_text(json.dumps(about, indent=2) + "\n")
     return path
+
+
+def parts_asked(counts: Mapping[str, int], description: str | None) -> tuple[dict[str, int], bool]:
+    """What the command line asks for: how often each part runs, and whether samples add up.
+
+    ``PART=COUNT ...`` runs these parts only, all by default; ``--add`` keeps the samples of
+    earlier runs, so that a long benchmark can be run piece by piece.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("parts", nargs="*", metavar="PART=COUNT", help=", ".join(counts))
+    parser.add_argument("--add", action="store_true", help="keep the samples of earlier runs")
+    given = parser.parse_args()
+    asked: dict[str, int] = {}
+    for word in given.parts:
+        part, _, count = word.partition("=")
+        if part not in counts or not count.isdigit():
+            parser.error(f"{word!r} is not PART=COUNT with a part of {', '.join(counts)}")
+        asked[part] = int(count)
+    return asked or dict(counts), given.add
+
+
+class Samples:
+    """Measured values by name, kept in a file beside the results; ``add`` adds to earlier runs."""
+
+    def __init__(self, name: str, *, add: bool) -> None:
+        self._path = RESULTS / f"{name}.samples.json"
+        self._values: dict[str, list[float]] = {}
+        if add and self._path.exists():
+            self._values = json.loads(self._path.read_text())
+
+    def add(self, part: str, values: Sequence[float]) -> None:
+        """Take more of one part and keep them at once: what a later part does is its own."""
+        self._values.setdefault(part, []).extend(values)
+        RESULTS.mkdir(exist_ok=True)
+        self._path.write_text(json.dumps(self._values) + "\n")
+
+    def of(self, part: str) -> list[float]:
+        """All of one part; empty if it never ran."""
+        return self._values.get(part, [])
+
+
+def spread(name: str, taken: Sequence[float], goal_s: float | None = None) -> Figure:
+    """Durations (seconds) by their 99th percentile, with the rest in ``detail``, all in ms."""
+    ordered = sorted(taken)
+    at_99 = ordered[min(len(ordered) - 1, round(0.99 * len(ordered)))]
+    return Figure(
+        name,
+        at_99 * 1000,
+        "ms at 99 %",
+        goal=f"<= {goal_s * 1000:.0f} ms" if goal_s else "",
+        met=at_99 <= goal_s if goal_s else None,
+        detail={
+            "min": ordered[0] * 1000,
+            "median": statistics.median(ordered) * 1000,
+            "max": ordered[-1] * 1000,
+            "count": len(ordered),
+        },
+    )
+
+
+def none(name: str, count: float, of: Mapping[str, float]) -> Figure:
+    """Something that must not happen, and how often it could have."""
+    return Figure(name, count, "", goal="0", met=count == 0, detail=dict(of))

@@ -1,33 +1,31 @@
 """Kills of NATS servers: how long writes stop, and that no leader is replaced for it.
 
-``python -m benchmarks.server_kills [KILLS]`` (20): kill -9 of the embedded server, which its
-supervisor starts again; then, a tenth as often, kill -9 of the server that leads a stream kept
-three times, started again after the gap. About three minutes.
+``python -m benchmarks.server_kills [--add] [PART=COUNT ...]``: ``embedded`` is kill -9 of the
+embedded server, which its supervisor starts again; ``three`` is kill -9 of the server that leads a
+stream kept three times, started again after the gap. Seven minutes; ``--add`` runs it in pieces.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
-from benchmarks.failover import LEASE_S, Arena, arena
-from benchmarks.report import Figure, save, show
+from benchmarks.failover import LEASE_S, Arena, arena, checked
+from benchmarks.report import Figure, Samples, none, parts_asked, save, show, spread
+from domain.errors import TransientError
 from infra.nats import api, setup
 from infra.nats.connection import Connection, open_connection
-from infra.nats.embedded import EmbeddedServer, binary
+from infra.nats.embedded import EmbeddedServer
+from infra.nats.log import JetStreamLog
 from infra.settings import Settings
-from tests.support.cluster import running_cluster
+from tests.support.cluster import Cluster, running_cluster
 from tests.support.nats import free_port, settings_for
 
+PARTS = {"embedded": 20, "three": 20}
 WRITES_AGAIN_S = 60.0
 
 
@@ -36,6 +34,14 @@ class Outcome:
     restarts_s: list[float] = field(default_factory=list)  # from the kill until it answers
     gaps_s: list[float] = field(default_factory=list)  # from the kill to the next write
     failovers: int = 0
+    missing: int = 0
+    twice: int = 0
+
+    async def check(self, settings: Settings) -> None:
+        """Compare what was acknowledged with what the log holds."""
+        nc = await open_connection(settings, "service")
+        self.missing, self.twice = await checked(JetStreamLog(nc))
+        await nc.close()
 
 
 async def written_after(here: Arena, moment: float) -> float:
@@ -74,17 +80,17 @@ async def embedded(data_dir: Path, kills: int) -> Outcome:
                 await asyncio.sleep(LEASE_S * 1.5)  # a late take-over would show by then
             await here.settle()
             outcome.failovers = len(here.took) - terms
+        await outcome.check(settings)
     finally:
         await server.stop()
     return outcome
 
 
-async def three(folder: Path, url: str, kills: int) -> Outcome:
+async def three(servers: Cluster, data_dir: Path, kills: int) -> Outcome:
     """Kill whichever of three servers leads the stream, and start it again after the gap."""
     outcome = Outcome()
-    settings = Settings(data_dir=folder / "data", nats_url=url, replicas=3)
+    settings = Settings(data_dir=data_dir, nats_url=servers.url, replicas=3)
     nc = await open_connection(settings, "owner")
-    started: list[subprocess.Popen[bytes]] = []
     try:
         await setup.ensure(nc, 3)
         async with arena(settings) as here:
@@ -93,20 +99,17 @@ async def three(folder: Path, url: str, kills: int) -> Outcome:
             for _ in range(kills):
                 name = await leading(nc)
                 began = time.monotonic()
-                process = find(name)
-                process.kill()
-                await asyncio.to_thread(process.wait, 10)
+                servers.kill(name)
                 await asyncio.sleep(0.2)  # what was written before has been read by now
                 outcome.gaps_s.append(await written_after(here, began) - began)
-                started.append(start(folder, name))
-                await asyncio.sleep(LEASE_S * 3)
+                servers.start(name)
+                await whole(nc)
+                await asyncio.sleep(LEASE_S)  # a late take-over would show by then
             await here.settle()
             outcome.failovers = len(here.took) - terms
+        await outcome.check(settings)
     finally:
         await nc.close()
-        for again in started:
-            again.kill()
-            again.wait(10)
     return outcome
 
 
@@ -115,63 +118,57 @@ async def leading(nc: Connection) -> str:
     return str((await api.call(nc, f"STREAM.INFO.{setup.EVENTS}"))["cluster"]["leader"])
 
 
-def find(name: str) -> psutil.Process:
-    """Our own child that runs under this server's configuration."""
-    for process in psutil.Process().children():
-        if any(part.endswith(f"/{name}.conf") for part in process.cmdline()):
-            return process
-    raise LookupError(name)
+async def whole(nc: Connection) -> None:
+    """Wait until both followers of the stream have all that it holds."""
+    async with asyncio.timeout(WRITES_AGAIN_S):
+        while True:
+            with contextlib.suppress(TransientError, api.Refused):
+                cluster = (await api.call(nc, f"STREAM.INFO.{setup.EVENTS}"))["cluster"]
+                others = cluster.get("replicas", ())
+                if len(others) == 2 and all(other["current"] for other in others):
+                    return
+            await asyncio.sleep(0.1)
 
 
-def start(folder: Path, name: str) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [binary(), "-c", str(folder / f"{name}.conf")],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def keep(samples: Samples, part: str, outcome: Outcome) -> None:
+    for name in ("restarts_s", "gaps_s"):
+        samples.add(f"{part} {name}", getattr(outcome, name))
+    for name in ("failovers", "missing", "twice"):
+        samples.add(f"{part} {name}", [getattr(outcome, name)])
 
 
-def spread(name: str, taken: Sequence[float], goal_s: float | None = None) -> Figure:
-    worst = max(taken)
-    return Figure(
-        name,
-        worst * 1000,
-        "ms at most",
-        goal=f"<= {goal_s * 1000:.0f} ms" if goal_s else "",
-        met=worst <= goal_s if goal_s else None,
-        detail={
-            "min": min(taken) * 1000,
-            "median": statistics.median(taken) * 1000,
-            "count": len(taken),
-        },
-    )
-
-
-def needless(name: str, outcome: Outcome) -> Figure:
-    of = {"kills": float(len(outcome.gaps_s))}
-    count = outcome.failovers
-    return Figure(f"needless failovers, {name}", count, "", goal="0", met=count == 0, detail=of)
+def figures(samples: Samples) -> list[Figure]:
+    lines: list[Figure] = []
+    for part, name in (("embedded", "embedded server"), ("three", "leader of three servers")):
+        gaps = samples.of(f"{part} gaps_s")
+        if not gaps:
+            continue
+        if restarts := samples.of(f"{part} restarts_s"):
+            lines.append(spread(f"{name}: kill -9 until it answers again", restarts, 1.0))
+        lines.append(spread(f"{name}: kill -9 until the next write", gaps))
+        of = {"kills": float(len(gaps))}
+        lines += [
+            none(f"{name}: needless failovers", sum(samples.of(f"{part} failovers")), of),
+            none(f"{name}: acknowledged writes lost", sum(samples.of(f"{part} missing")), of),
+            none(f"{name}: writes done twice", sum(samples.of(f"{part} twice")), of),
+        ]
+    return lines
 
 
 def main() -> None:
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    with tempfile.TemporaryDirectory() as folder:
-        one = asyncio.run(embedded(Path(folder), kills))
-    lines = [
-        spread("embedded server: kill -9 until it answers again", one.restarts_s, 1.0),
-        spread("embedded server: kill -9 until the next write", one.gaps_s),
-        needless("embedded server", one),
-    ]
-    save("server_kills", lines)  # the three servers may not come up on a busy machine
-    with tempfile.TemporaryDirectory() as folder, running_cluster(Path(folder)) as url:
-        all_three = asyncio.run(three(Path(folder), url, max(2, kills // 10)))
-    lines += [
-        spread(
-            "three servers: kill -9 of the stream's leader until the next write", all_three.gaps_s
-        ),
-        needless("three servers", all_three),
-    ]
+    asked, add = parts_asked(PARTS, __doc__)
+    samples = Samples("server_kills", add=add)
+    if "embedded" in asked:
+        with tempfile.TemporaryDirectory() as folder:
+            keep(samples, "embedded", asyncio.run(embedded(Path(folder), asked["embedded"])))
+    if "three" in asked:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            running_cluster(Path(folder)) as servers,
+        ):
+            outcome = asyncio.run(three(servers, Path(folder) / "data", asked["three"]))
+        keep(samples, "three", outcome)
+    lines = figures(samples)
     show(f"Kills of NATS servers, lease {LEASE_S:g} s", lines)
     save("server_kills", lines)
 

@@ -18,6 +18,7 @@ from phoenix.lease import Action, Demoted, Election, Lead, Probe, Put, Read, Rec
 
 _log = structlog.get_logger(__name__)
 _WATCH_AGAIN_S = 0.5
+_CONFIRMED_S = 5.0  # an outage of a replicated lease takes as long; whoever waits may ask again
 
 
 class Bucket(Protocol):
@@ -67,12 +68,26 @@ class Elector:
         self._on_lead = on_lead
         self._now = monotonic
         self._wake = asyncio.Event()
+        self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.ended = asyncio.Event()
         self.demoted = ""  # why, if it was not a release
 
     def may_act(self) -> bool:
         return self._election.may_act(self._now())
+
+    async def confirmed(self) -> bool:
+        """Wait, bounded, until this instance may act; False if it still may not, or never will."""
+        if self.may_act():
+            return True
+        try:
+            async with asyncio.timeout(_CONFIRMED_S):
+                while not (self.ended.is_set() or self.may_act()):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+        return self.may_act()
 
     @property
     def holder(self) -> str:
@@ -137,6 +152,7 @@ class Elector:
                 case Released():
                     self.ended.set()
         self._wake.set()
+        self._news.set()
 
     def _start(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.create_task(work)

@@ -1,6 +1,6 @@
 """The log as a leader may use it: what is fenced is written only while the lease is confirmed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from domain.errors import TransientError
 from domain.event import Event
@@ -36,14 +36,21 @@ class GatedLog(LogReads):
     """Implements ``infra.ports.EventLog``. The server's fence is the proof; this gate only keeps an
     unconfirmed leader from trying, so that it waits out an outage instead of failing."""
 
-    def __init__(self, log: EventLog, may_act: Callable[[], bool]) -> None:
+    def __init__(self, log: EventLog, confirmed: Callable[[], Awaitable[bool]]) -> None:
+        """``confirmed`` returns at once while this instance may act, else waits, bounded, until it
+        may again; False if it may not."""
         super().__init__(log)
-        self._may_act = may_act
+        self._confirmed = confirmed
 
     async def append(
         self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
     ) -> tuple[int, ...]:
-        if fence is not None and not self._may_act():
+        """See ``infra.ports.EventLog.append``.
+
+        Raises:
+            TransientError: also if the lease is still not confirmed after the wait.
+        """
+        if fence is not None and not await self._confirmed():
             raise TransientError("the lease has not been confirmed lately")
         return await self._log.append(writes, meta=meta, fence=fence)
 

@@ -47,6 +47,8 @@ PROOF_S = 20.0
 PROOF_AGAIN_S = 0.1
 LEADS_S = 30.0
 LEADS_FOR_S = 1.0
+TAKE_OVER_S = 0.1  # so long a fallen instance's seat waits, at most, for the next leader
+FIRST_WRITES_S = 0.02
 
 _log = structlog.get_logger(__name__)
 
@@ -487,8 +489,19 @@ class Group:
         if member.process is not None:
             await member.process.ended  # its views and its name are free only now
         await asyncio.sleep(wait_s)
+        if self.leader is None:
+            await self._taken_over()
         if not self._stopping:
             await self._launch(member.seat)
+
+    async def _taken_over(self) -> None:
+        """Let the next leader come first: a start takes a core, and right now it needs one."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TAKE_OVER_S):
+                while self.leader is None:
+                    self._news.clear()
+                    await self._news.wait()
+                await asyncio.sleep(FIRST_WRITES_S)
 
     async def _renew(self, member: Member) -> bool:
         seat = member.seat

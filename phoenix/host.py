@@ -9,6 +9,7 @@ Unreadable  the log holds what this version cannot read: starting again would no
 """
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -28,7 +29,9 @@ from domain.errors import (
     StaleEpoch,
     TransientError,
 )
+from domain.event import Event
 from domain.instance import LeadershipTaken
+from domain.recorded import Recorded
 from infra.clock import SystemClock
 from infra.http.app import build_app
 from infra.nats.connection import Connection, access, open_connection
@@ -106,6 +109,7 @@ class Host:
         self._term: Term | None = None
         self._composed = False
         self._visible: Connection | None = None  # of the service, if it is not the host's own
+        self._last_term: asyncio.Task[Recorded[Event] | None] | None = None  # read ahead
         self._unreadable = ""  # why this version cannot read on
 
     async def run(self) -> int:
@@ -165,7 +169,7 @@ class Host:
         self._composed = True
 
     def _log_of_part(self) -> EventLog:
-        return GatedLog(self._log, self._elector.may_act)
+        return GatedLog(self._log, self._elector.confirmed)
 
     def _log_of_guest(self, visible: Connection) -> EventLog:
         self._logs.append(JetStreamLog(visible))
@@ -272,13 +276,13 @@ class Host:
         Raises:
             LeaseLost: another instance took over meanwhile.
         """
-        subject = f"events.leadership.{self.spec.service}"
+        subject = self._leadership
         while self._elector.holds:
-            if not self._elector.may_act():
-                await asyncio.sleep(0.01)  # an outage: the renewals go on meanwhile
-                continue
+            if not await self._elector.confirmed():
+                continue  # an outage: the renewals go on meanwhile
             try:
-                last = await self._log.last(subject)
+                reading, self._last_term = self._last_term, None
+                last = await (reading or self._log.last(subject))
                 known = last.event.epoch if last and isinstance(last.event, LeadershipTaken) else 0
                 epoch = max(lead.epoch, known + 1)
                 event = LeadershipTaken(
@@ -302,6 +306,19 @@ class Host:
             self._elector.at_least(epoch)
             return Fence(self.spec.service, position, epoch)
         raise LeaseLost("another instance took over before this one could act")
+
+    @property
+    def _leadership(self) -> str:
+        return f"events.leadership.{self.spec.service}"
+
+    async def _look_ahead(self) -> Recorded[Event] | None:
+        """Read the last term while the lease is being claimed: one step less after it is won.
+
+        None also if nobody answered: a condition that does not hold makes ``_take`` read again.
+        """
+        with contextlib.suppress(TransientError):
+            return await self._log.last(self._leadership)
+        return None
 
     async def _accept(self) -> None:
         while True:
@@ -374,6 +391,7 @@ class Host:
                 self._slots = frozenset(slots)
                 self._slots_changed.set()
             case {"go": holder} if self._composed:
+                self._last_term = self._start(self._look_ahead(), "last term")
                 self._elector.holder_died(holder)
             case {"hold": held} if self._composed:
                 self._elector.hold(held)

@@ -26,8 +26,8 @@ def env(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, st
         server: Server = request.getfixturevalue("nats_server")
         yield environment(server)
         return
-    with running_cluster(tmp_path) as url:
-        yield {"PERSISTENCE_MODULE": MODULE, "NATS_URL": url, "NATS_REPLICAS": "3"}
+    with running_cluster(tmp_path) as three:
+        yield {"PERSISTENCE_MODULE": MODULE, "NATS_URL": three.url, "NATS_REPLICAS": "3"}
 
 
 def test_of_all_who_book_a_seat_at_once_one_gets_it(env: dict[str, str]) -> None:

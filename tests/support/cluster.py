@@ -20,7 +20,7 @@ from infra.nats.embedded import BATCH_MAX, answers, binary
 from infra.nats.log import JetStreamLog
 
 _CONFIG = """\
-server_name: "n{index}"
+server_name: "{name}"
 listen: "127.0.0.1:{port}"
 jetstream {{
   store_dir: "{store}"
@@ -38,43 +38,76 @@ ATTEMPTS = 3  # another run may take a port between our look and the server's st
 ELECTED_S = 20.0
 
 
+class Cluster:
+    """Three servers, ``n0`` to ``n2``, that a test may kill and start again.
+
+    ``url`` holds their addresses, separated by commas.
+    """
+
+    def __init__(self, folder: Path, ports: Sequence[int]) -> None:
+        self.ports = ports[:3]
+        self.url = ",".join(f"nats://127.0.0.1:{port}" for port in self.ports)
+        self._configs: dict[str, Path] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[3:])
+        for index in range(3):
+            name = f"n{index}"
+            self._configs[name] = folder / f"{name}.conf"
+            self._configs[name].write_text(
+                _CONFIG.format(
+                    name=name,
+                    port=ports[index],
+                    route=ports[3 + index],
+                    routes=routes,
+                    store=folder / name,
+                    batch=BATCH_MAX,
+                )
+            )
+
+    def start(self, name: str) -> None:
+        self._processes[name] = subprocess.Popen(
+            [binary(), "-c", str(self._configs[name])],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def kill(self, name: str) -> None:
+        """As a power switch would: no goodbye, nothing flushed."""
+        self._processes[name].kill()
+        self._processes[name].wait(10)
+
+    def __enter__(self) -> "Cluster":
+        for name in self._configs:
+            self.start(name)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in self._processes:
+            self.kill(name)
+
+
 @contextlib.contextmanager
-def running_cluster(folder: Path) -> Iterator[str]:
-    """Their addresses, separated by commas, once they have elected a leader."""
+def running_cluster(folder: Path) -> Iterator[Cluster]:
+    """Three servers that have elected a leader."""
     for attempt in range(ATTEMPTS):
         ports = _free_ports(6, above=20_000 + 1_000 * (os.getpid() % 10) + 20 * attempt)
         here = folder / f"{attempt}"
         here.mkdir()
-        with _servers(here, ports):
-            url = ",".join(f"nats://127.0.0.1:{port}" for port in ports[:3])
+        with Cluster(here, ports) as three:
             try:
-                asyncio.run(_elected(url, ports[:3]))
+                asyncio.run(_elected(three))
             except TimeoutError:
                 continue
-            yield url
+            yield three
             return
     raise RuntimeError(f"three servers did not come up in {ATTEMPTS} attempts")
 
 
-@contextlib.contextmanager
-def _servers(folder: Path, ports: Sequence[int]) -> Iterator[None]:
-    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[3:])
-    processes = [
-        _start(folder, index, ports[index], ports[3 + index], routes) for index in range(3)
-    ]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.wait(10)
-
-
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_cluster(tmp_path_factory.mktemp("cluster")) as url:
-        yield url
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as three:
+        yield three.url
 
 
 @contextlib.asynccontextmanager
@@ -103,32 +136,11 @@ def _free_ports(count: int, *, above: int) -> list[int]:
     raise RuntimeError("no free ports")
 
 
-def _start(
-    folder: Path, index: int, port: int, route: int, routes: str
-) -> "subprocess.Popen[bytes]":
-    config = folder / f"n{index}.conf"
-    text = _CONFIG.format(
-        index=index,
-        port=port,
-        route=route,
-        routes=routes,
-        store=folder / f"n{index}",
-        batch=BATCH_MAX,
-    )
-    config.write_text(text)
-    return subprocess.Popen(
-        [binary(), "-c", str(config)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-async def _elected(url: str, ports: list[int]) -> None:
+async def _elected(three: Cluster) -> None:
     async with asyncio.timeout(ELECTED_S):
-        for port in ports:
+        for port in three.ports:
             await answers(port)
-        nc = await connect(url.split(","))
+        nc = await connect(three.url.split(","))
         try:
             while True:
                 with contextlib.suppress(TransientError, api.Refused):
