@@ -10,8 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from domain.event import Event, Value
-
-SandboxLevel = Literal["bubblewrap", "landlock", "process"]
+from domain.sandbox import SandboxLevel
 
 
 class Finding(Value):

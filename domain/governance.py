@@ -225,7 +225,7 @@ def shown(
 
 def _newer(decision: DecisionMade) -> set[str]:
     """Fields that a decision does not use: questions from before they existed keep their digest."""
-    return {"shadow_decision"} if decision.shadow_decision is None else set()
+    return {name for name in ("shadow_decision", "sandbox") if getattr(decision, name) is None}
 
 
 def shown_digest(
@@ -305,6 +305,7 @@ def decide(command: Decide, state: State) -> tuple[Decided, ...]:
         attempt=command.attempt,
         service_name=command.intent.service_name,
         shadow_decision=command.outcome.shadow,
+        sandbox=command.outcome.sandbox,
     )
     if made.decision != "requires_approval":
         return (assessed, made)

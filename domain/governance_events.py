@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AwareDatetime, Field, SerializerFunctionWrapHandler, model_serializer
 
 from domain.event import Event, Value
+from domain.sandbox import SandboxLevel
 
 Decision = Literal["auto_approve", "requires_approval", "blocked"]
 RiskLevel = Literal["low", "medium", "high", "critical"]
@@ -101,6 +102,7 @@ class DecisionMade(_Governance):
     attempt: int = 1
     service_name: str = ""
     shadow_decision: Decision | None = None  # had the shadow policies acted; None: there are none
+    sandbox: SandboxLevel | None = None  # what the policies that hold demand of a build's tests
 
 
 class ApprovalRequested(_Governance):
@@ -242,6 +244,7 @@ class Policy(Value):
     priority: int = Field(default=0, ge=0, le=1000)
     modes: tuple[Mode, ...] = ()  # empty: in every mode
     shadow: bool = False  # evaluated and recorded with every decision, not acting
+    sandbox: SandboxLevel | None = None  # where it holds, a build's tests need at least this level
 
     @model_serializer(mode="wrap")
     def _as_stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -249,6 +252,8 @@ class Policy(Value):
         stored: dict[str, Any] = handler(self)
         if not self.shadow:
             stored.pop("shadow", None)
+        if self.sandbox is None:
+            stored.pop("sandbox", None)
         return stored
 
 

@@ -25,6 +25,7 @@ from domain.governance_events import (
     Policy,
 )
 from domain.intent import Intent
+from domain.sandbox import SandboxLevel, strictest
 
 InputType = Literal["bool", "int", "double", "string", "list"]
 Inputs = dict[str, bool | int | float | str | tuple[str, ...]]
@@ -106,7 +107,8 @@ def signed(policy: Policy, bundle_digest: str, *, by: str) -> dict[str, Any]:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What the policies say. ``policy_applied`` is "" when none held; ``shadow`` is what they would
-    say if the shadow policies acted too, None where there are none.
+    say if the shadow policies acted too, None where there are none; ``sandbox`` is the weakest
+    level that those which hold accept for the tests of a build, None for any.
     """
 
     decision: Decision
@@ -114,6 +116,7 @@ class Outcome:
     conditions: tuple[ConditionValue, ...]
     reasoning: str
     shadow: Decision | None = None
+    sandbox: SandboxLevel | None = None
 
     @property
     def next_action(self) -> NextAction:
@@ -221,6 +224,17 @@ def conclude(policies: Iterable[Policy], conditions: tuple[ConditionValue, ...])
     return Outcome(winner.outcome, winner.policy_id, conditions, _because(winner))
 
 
+def _demanded(
+    policies: Iterable[Policy], conditions: tuple[ConditionValue, ...]
+) -> SandboxLevel | None:
+    """A policy that cannot be evaluated demands what it would if it held."""
+    demanding = {p.policy_id: p for p in policies if p.sandbox is not None}
+    if not demanding:
+        return None
+    no = {c.policy_id for c in conditions if c.value is False}
+    return strictest(policy.sandbox for name, policy in demanding.items() if name not in no)
+
+
 def _because(policy: Policy) -> str:
     about = f": {policy.description}" if policy.description else ""
     return f"{policy.policy_id} holds ({' and '.join(policy.conditions)}){about}"
@@ -232,6 +246,8 @@ def decide_by(conditions: Conditions, inputs: Inputs, *, mode: Mode) -> Outcome:
     values = conditions.evaluate(mode, inputs)
     acting = [policy for policy in policies if not policy.shadow]
     outcome = conclude(acting, values)
+    if demanded := _demanded(acting, values):
+        outcome = replace(outcome, sandbox=demanded)
     if len(acting) == len(policies):
         return outcome
     return replace(outcome, shadow=conclude(policies, values).decision)

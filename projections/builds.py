@@ -20,7 +20,6 @@ from domain.delivery_events import (
     DeploymentHealthy,
     DeploymentRolledBack,
     DeploymentStarted,
-    SandboxLevel,
     SpecAccepted,
     SpecDrafted,
     SpecOptimized,
@@ -29,6 +28,7 @@ from domain.delivery_events import (
 )
 from domain.event import Event, Value
 from domain.recorded import Recorded
+from domain.sandbox import SandboxLevel
 from domain.view import Table
 
 Status = Literal[

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.delivery_events import SandboxLevel
+from domain.sandbox import SandboxLevel
 
 MIB = 2**20
 

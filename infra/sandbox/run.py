@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from domain.delivery_events import SandboxLevel
+from domain.sandbox import SandboxLevel
 from infra.sandbox import bubblewrap, landlock
 from infra.sandbox.limits import Limits, Result
 

@@ -10,6 +10,7 @@ from domain.delivery_events import BuildEvent
 from domain.event import Event
 from domain.governance_events import ApprovalGranted, DecisionMade, DecisionOverridden
 from domain.intent import Intent
+from domain.sandbox import SandboxLevel
 from infra.commands import Done, execute
 from infra.ports import Context, Meta, Term
 from projections.specs import PipelineRow
@@ -55,6 +56,11 @@ class Claim:
             if isinstance(event, DecisionMade | DecisionOverridden)
         ]
         return digest(decisive[-1].model_dump(mode="json")) if decisive else ""
+
+    def sandbox_demanded(self) -> SandboxLevel | None:
+        """The weakest sandbox that the policies accept; an override lifts no demand."""
+        made = [event for event in self.pipeline.governance if isinstance(event, DecisionMade)]
+        return made[-1].sandbox if made else None
 
     def approval_digests(self) -> tuple[str, ...]:
         """Of what each approver was shown."""

@@ -15,10 +15,11 @@ from domain.build import Fail, Record, Start, State, next_version
 from domain.component import is_component, version_of
 from domain.delivery_events import ArtifactPackaged, CodeGenerated, TestsFailed, TestsPassed
 from domain.errors import NotFound
+from domain.sandbox import SandboxLevel, suffices
 from infra.components import platform_version, source_root
 from infra.packaging import BUILD_TYPE, COMPONENT_BUILD_TYPE, Origin, Wheel, provenance
 from infra.ports import Context, Term
-from infra.sandbox import Limits
+from infra.sandbox import Limits, best_level
 from infra.signing import ensure_keys, sign
 from projections.builds import BUILDS
 from projections.specs import SPECS
@@ -147,12 +148,21 @@ class Maker:
         return done
 
     async def _test(self, state: State, recipe: Recipe) -> str | None:
-        """Return the sandbox's level; None when the tests failed, which is then recorded."""
+        """Return the sandbox's level; None when the tests failed, which is then recorded.
+
+        Raises:
+            StepFailed: policy demands a stronger level than this host offers, or than the one that
+                a former leader used.
+        """
+        setting = self._ctx.settings.sandbox
         if isinstance(state.tests, TestsPassed):
+            self._demand(state.tests.sandbox, "the tests ran in one")
             return state.tests.sandbox
+        variant = await best_level(setting)
+        self._demand(variant.level, f"PHOENIX_SANDBOX={setting} gives one here")
         outcome = await run_tests(
             self.bench.tree,
-            wanted=self._ctx.settings.sandbox,
+            wanted=setting,
             limits=recipe.limits,
             arguments=recipe.arguments,
         )
@@ -173,6 +183,14 @@ class Maker:
         )
         await record(self._ctx, self._claim, self._term, "tested", Record(event=passed))
         return outcome.result.level
+
+    def _demand(self, level: SandboxLevel, how: str) -> None:
+        demanded = self._claim.sandbox_demanded()
+        if not suffices(level, demanded):
+            raise StepFailed(
+                "sandbox",
+                f"policy demands the sandbox level {demanded}; {how} of level {level}",
+            )
 
     async def _tests_failed(self, outcome: Outcome, log_digest: str) -> None:
         at = self._ctx.clock.now()

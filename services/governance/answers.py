@@ -29,6 +29,7 @@ def assessed(assessment: Assessment, outcome: Outcome, at: datetime) -> dict[str
         "usage": assessment.usage.model_dump(mode="json") if assessment.usage else None,
         "conditions": conditions(outcome.conditions),
         "shadow_decision": outcome.shadow,
+        "sandbox": outcome.sandbox,
         "tier": assessment.tier,
         "claimed_tier": assessment.claimed_tier,
         "self_reference": assessment.self_reference,
@@ -57,6 +58,7 @@ def decided(history: Sequence[Recorded[Any]]) -> dict[str, Any] | None:
         made.conditions,
         made.reasoning,
         made.shadow_decision,
+        made.sandbox,
     )
     return {
         "intent_id": made.intent_id,

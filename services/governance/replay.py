@@ -49,6 +49,7 @@ async def replay(ctx: Context, row: DecisionRow, blueprint: Blueprint) -> dict[s
             "inputs": inputs,
             "bundle_digest": conditions.digest,
             "shadow_decision": outcome.shadow,
+            "sandbox": outcome.sandbox,
         }
     )
     before, after = made.model_dump(mode="json"), again.model_dump(mode="json")

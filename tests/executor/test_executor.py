@@ -267,3 +267,24 @@ async def _take_over(world: World) -> Term:
     )
     position = await world.append(event)
     return Term(Fence(world.ctx.service, position, 2))
+
+
+async def test_a_policy_can_demand_a_sandbox_that_this_host_must_then_give(tmp_path: Path) -> None:
+    async with executor(tmp_path, sandbox="process") as site:
+        build = await site.accept(sandbox="landlock")
+        row = await site.build(build, "failed", "healthy")
+        assert row["reason"] == (
+            "sandbox: policy demands the sandbox level landlock; PHOENIX_SANDBOX=process gives one here of"
+            " level process"
+        )
+        line = await site.events(f"events.build.{build}")
+        assert line == ["BuildStarted", "CodeGenerated", "BuildFailed"]
+        weaker = await site.accept({"service_name": "bike-racks"}, sandbox="process")
+        assert (await site.build(weaker, "failed", "healthy"))["status"] == "healthy"
+
+
+async def test_a_build_is_tested_at_the_landlock_level(tmp_path: Path) -> None:
+    async with executor(tmp_path, sandbox="landlock") as site:
+        build = await site.accept(sandbox="landlock")
+        row = await site.build(build, "failed", "healthy")
+        assert (row["status"], row["sandbox"]) == ("healthy", "landlock"), row["reason"]

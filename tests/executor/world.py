@@ -27,6 +27,7 @@ from domain.event import Event
 from domain.governance_events import DecisionMade
 from domain.intake import settle
 from domain.intent import Intent, IntentQueued, RawIntent, Submission
+from domain.sandbox import SandboxLevel
 from domain.spec.model import read_spec, spec_digest
 from infra.artifacts import install
 from infra.http import build_app
@@ -148,9 +149,15 @@ class Site:
     launcher: Launcher
 
     async def accept(
-        self, spec: dict[str, Any] | None = None, *, attempt: int = 1, **fields: Any
+        self,
+        spec: dict[str, Any] | None = None,
+        *,
+        attempt: int = 1,
+        sandbox: SandboxLevel | None = None,
+        **fields: Any,
     ) -> str:
-        """Write a cleared intent with its accepted SPEC; return the build's id."""
+        """Write a cleared intent with its accepted SPEC; return the build's id. ``sandbox``: what
+        the policies demand."""
         document = {**SPEC, **(spec or {})}
         intent = _intent(document, **fields)
         model = read_spec(document)
@@ -160,7 +167,7 @@ class Site:
             grade="excellent", scorer_version="1",
         )  # fmt: skip
         spec_ids: dict[str, Any] = {"intent_id": intent.intent_id, "at": T0, "attempt": attempt}
-        await self.clear(intent, attempt=attempt)
+        await self.clear(intent, attempt=attempt, sandbox=sandbox)
         await self.world.append(
             SpecDrafted(**spec_ids, document=model.document(), digest=digest, drafter="submitted"),
             SpecVerified(**spec_ids, digest=digest, score=score),
@@ -169,7 +176,9 @@ class Site:
         )
         return build_id(intent.intent_id, attempt)
 
-    async def clear(self, intent: Intent, *, attempt: int = 1) -> None:
+    async def clear(
+        self, intent: Intent, *, attempt: int = 1, sandbox: SandboxLevel | None = None
+    ) -> None:
         decision = DecisionMade(
             intent_id=intent.intent_id,
             at=T0,
@@ -183,6 +192,7 @@ class Site:
             reasoning="aligned",
             next_action="forward_to_spec_assembly",
             attempt=attempt,
+            sandbox=sandbox,
         )
         queued = IntentQueued(
             intent_id=intent.intent_id, at=T0, intent=intent, raw_position=0, attempt=attempt

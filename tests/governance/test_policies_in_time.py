@@ -134,6 +134,61 @@ def test_a_policy_from_before_shadows_has_the_digest_it_had() -> None:
     assert Bundle(policies=(old.model_copy(update={"shadow": True}),)).digest != recorded
 
 
+def demanding(name: str, sandbox: str, condition: str, *, shadow: bool = False) -> Policy:
+    update = {"sandbox": sandbox, "shadow": shadow}
+    return policy(name, "auto_approve", condition).model_copy(update=update)
+
+
+async def test_what_a_policy_demands_of_the_sandbox_stands_in_the_decision(world: World) -> None:
+    body = {
+        "policy_id": "auto_approve_tier2_aligned",
+        "conditions": ["tier >= 2", "alignment_score >= 0.85", "risk_level == 'low'"],
+        "outcome": "auto_approve",
+        "priority": 1,
+        "modes": ["autonomous"],
+        "sandbox": "bubblewrap",
+    }
+    await world.post("/governance/policies", body, token="bob", expect=201)
+    made = (await world.decided(await world.queue(REVENUE)))[1]
+    assert isinstance(made, DecisionMade)
+    assert (made.decision, made.sandbox) == ("auto_approve", "bubblewrap")
+    again = await world.post(f"/governance/decisions/{made.decision_id}/replay", token="bob")
+    assert again["identical"] is True
+    refused = {**body, "sandbox": "jail"}
+    await world.post("/governance/policies", refused, token="bob", expect=422)
+
+
+@pytest.mark.parametrize(
+    ("policies", "demanded"),
+    [
+        (
+            (demanding("one", "landlock", "tier == 2"), demanding("two", "process", "true")),
+            "landlock",
+        ),
+        (
+            (demanding("one", "bubblewrap", "tier == 1"), demanding("two", "process", "true")),
+            "process",
+        ),
+        ((demanding("one", "bubblewrap", "1 / (tier - 2) == 1"),), "bubblewrap"),
+        ((demanding("one", "bubblewrap", "true", shadow=True),), None),
+        ((policy("one", "auto_approve"),), None),
+    ],
+    ids=["the strictest of those that hold", "none that does not", "an error", "shadow", "nobody"],
+)
+def test_demands_of_the_sandbox_add_up(policies: tuple[Policy, ...], demanded: str | None) -> None:
+    outcome = decide_by(CelConditions(Bundle(policies=policies)), {"tier": 2}, mode="autonomous")
+    assert outcome.sandbox == demanded
+
+
+def test_a_policy_that_demands_no_sandbox_has_the_digest_it_had() -> None:
+    plain = Policy(policy_id="one", conditions=("tier == 0",), outcome="blocked")
+    assert "sandbox" not in plain.model_dump(mode="json")
+    assert (
+        Bundle(policies=(plain,)).digest
+        != Bundle(policies=(plain.model_copy(update={"sandbox": "process"}),)).digest
+    )
+
+
 async def test_every_adoption_is_signed_and_a_changed_one_does_not_verify(world: World) -> None:
     await world.post("/governance/policies", strict(shadow=False), token="bob", expect=201)
     signatures = (await world.get("/governance/policies"))["signatures"]
