@@ -12,6 +12,7 @@ from domain.governance_events import Assessment, Evidence, RiskLevel
 from domain.intent import DEFAULT_TIER, TIER_BY_TYPE, Intent
 from domain.rubric import vocabulary as v
 from domain.rubric.blueprint import Blueprint
+from domain.rubric.manner import unlike_records
 from domain.rubric.signals import (
     Finding,
     attempts,
@@ -21,10 +22,10 @@ from domain.rubric.signals import (
     self_references,
 )
 from domain.rubric.structure import Structure, structure
-from domain.rubric.usage import foreign_main, readable, unknown_act
+from domain.rubric.usage import beyond_records, foreign_main, readable, unknown_act
 from domain.rubric.words import Clause, Reading, read
 
-RUBRIC_VERSION = "2"
+RUBRIC_VERSION = "3"
 
 # Points out of 1.00. They add up to 1.00 for a perfect intent.
 FIT = 0.31  # principle 2: the purpose is useful to somebody
@@ -127,7 +128,7 @@ class _Facts:
     attempts: tuple[Finding, ...]
     effects: tuple[Finding, ...]
     self_references: tuple[Finding, ...]
-    unreadable: str
+    unread: tuple[str, str]  # a sentence that a person has to read, and why; both "" without one
     shape: str  # the clause that records, counts or shows something; "" when none does
 
 
@@ -166,7 +167,7 @@ def _facts(intent: Intent, blueprint: Blueprint) -> _Facts:
         attempts=(*attempts(whole), *_ruled_out(whole, blueprint)),
         effects=tuple(_once((*_declared(intent, spec), *effects(told)))),
         self_references=own,
-        unreadable=_unread(stated, sentences, groundwork=groundwork),
+        unread=_unread(stated, sentences, groundwork=groundwork),
         shape=_shape(stated, groundwork=groundwork),
     )
 
@@ -209,13 +210,27 @@ def _once(findings: Iterable[Finding]) -> Iterable[Finding]:
             yield finding
 
 
-def _unread(stated: Reading, sentences: int, *, groundwork: bool) -> str:
-    """The first sentence that is no English, or that acts in a way that is not known."""
+def _unread(stated: Reading, sentences: int, *, groundwork: bool) -> tuple[str, str]:
+    """The first sentence that a person has to read, and why; both "" when there is none.
+
+    ``sentences``: how many of the clauses are of the purpose. Groundwork acts by nature.
+    """
     for number, clause in enumerate(stated.clauses):
-        strange = unknown_act(clause) or (number < sentences and foreign_main(clause))
-        if not readable(clause) or (not groundwork and strange):
-            return _quote(clause)
-    return ""
+        if not readable(clause):
+            return _quote(clause), "this part was not understood"
+        if groundwork:
+            continue
+        purpose = number < sentences
+        strange = unknown_act(clause) or (purpose and foreign_main(clause))
+        if strange:
+            return _quote(clause), f"what this part is for was not recognised ({strange})"
+        more = beyond_records(clause)
+        if more:
+            return _quote(clause), f"does more than keep records ({more})"
+        heavy = unlike_records(clause) if purpose else ""
+        if heavy:
+            return _quote(clause), f"not told the way records are ({heavy})"
+    return "", ""
 
 
 def _quote(clause: Clause) -> str:
@@ -319,9 +334,10 @@ def _clarity(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
     if vague * VAGUE_SHARE > subject:  # "things" beside enough that is named do no harm
         quote = mentions(v.VAGUE, facts.stated)
         sheet.add("clarity: vague words", VAGUE * min(vague, 2), topic=topic, quote=quote)
-    if facts.unreadable:
-        note = "what this part is for was not recognised, so a person reads it"
-        sheet.add("clarity: unreadable", UNREADABLE, topic=topic, quote=facts.unreadable, note=note)
+    quote, why = facts.unread
+    if quote:
+        note = f"{why}, so a person reads it"
+        sheet.add("clarity: unreadable", UNREADABLE, topic=topic, quote=quote, note=note)
     if subject < CLEAR_STEMS or not facts.shape:
         sheet.advise("Name what is recorded, what is done with it and what comes out.")
     if not measure:
@@ -456,7 +472,7 @@ def _risk_factors(
     note(len(intent.dependencies) > DEPENDENCIES_MANY, "many dependencies", "many dependencies")
     note(intent.service_type == "data", "holds data for others", "holds data for others")
     note(intent.kind == "retire", "ends a running service", "retire")
-    note(bool(facts.unreadable), "a part was not understood", "suspect")
+    note(bool(facts.unread[0]), "a part was not understood", "suspect")
     note(bool(mentions(v.POINTLESS, facts.stated)), "no use is intended", "unclear")
     for effect in facts.effects:
         note(True, effect.name, "effect")

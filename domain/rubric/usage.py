@@ -28,6 +28,30 @@ LISTED = 2  # commas
 _JUDGED_ELSEWHERE = v.stems("approve reject accept decline")
 _NO_OBJECT = v.FUNCTION - _OBJECT
 SHORT = 3  # words; a shorter clause is a name in whatever language
+_LEADING_ON = v.stems(
+    "that which who whom so until whether though although if when while because before after"
+    " whatever whoever however as once unless where"
+)
+# What a thing is or has says how it is kept; it is no act of its own.
+_BEING = _MODAL | v.stems("is are was were be been being has have had do does did")
+# What things do by themselves, or what is mere keeping: "when stock falls".
+_PLAIN = v.OBSERVE | v.stems(
+    "need use want fall arrive come go run become take cost hold belong contain enter book see"
+    " borrow reserve vote check note mark search find bring return stay happen rise add create"
+    " suggest propose open close finish start end order reorder pick rent lend know like stop play"
+    " drop grow reach exceed fill rest clash overlap lack"
+)
+# What people may be let do, since it is kept as a record: "let members book a court".
+_LET = v.stems(
+    "enter book see borrow reserve vote check note mark search find return add suggest propose"
+    " order reorder pick rent lend record list compare look count plan rate choose cancel swap"
+)
+# Words of grammar that set a case apart from the rest. Plain records have no exceptions.
+_APART = frozenset(
+    ("only", "nothing", "whoever", "whatever", "though", "although", "cannot", "unless", "except")
+) | {"instead", "others", "rather"}
+_APART_PAIRS = frozenset((("behalf", "of"), ("whether", "or")))
+_REACH = 6  # words after a leading word within which its verb stands
 
 
 def is_act(clause: Clause, index: int) -> bool:
@@ -54,11 +78,13 @@ def foreign_main(clause: Clause) -> str:
     """The first word, where it is a verb that does more than keep records; "" otherwise."""
     word, spoken = clause.stems[0], clause.words[0]
     after = clause.stems[1] if len(clause.stems) > 1 else ""
-    if word in v.ROUTINE_MAIN or word in v.FUNCTION or not word.isalpha() or spoken.endswith("ing"):
+    if word in v.ROUTINE_MAIN or not word.isalpha() or spoken.endswith(("ing", "ed")):
         return ""
-    if spoken.endswith("ed") or word in _JUDGED_ELSEWHERE:  # who decides on what is asked elsewhere
-        return ""
-    if after in v.DETERMINERS and word in v.HARMING:
+    if word in v.ACTS_UPON:
+        return "" if _lets_record(clause) else spoken
+    if word in v.FUNCTION or word in _JUDGED_ELSEWHERE or clause.words[:2] == ("write", "down"):
+        return ""  # who decides on what is asked elsewhere
+    if after in v.DETERMINERS and (word in v.HARMING or word in v.FIRST_NOUN):
         return spoken
     acts = word in v.ALL_ACTS and spoken[-1:] != "s"
     if spoken.endswith("s") and word in v.ALL_ACTS:  # "prints labels", but not "prints of a label"
@@ -67,6 +93,56 @@ def foreign_main(clause: Clause) -> str:
         return "" if named or participle else spoken
     noun = word in v.FIRST_NOUN or after in v.AFTER_NOUN
     return spoken if acts and not noun else ""
+
+
+def _lets_record(clause: Clause) -> bool:
+    """Is somebody let do what is then kept as a record: "let members book a court"?"""
+    acts = (word for word in clause.stems[1 : 2 + _REACH] if word in v.ALL_ACTS)
+    return next(acts, "") in _LET
+
+
+def beyond_records(clause: Clause) -> str:
+    """The words by which a clause does more than keep records; "" when it keeps them plainly.
+
+    Grammar, not subject: records are told in things and their relations ("by", "per", "with",
+    "and"). A clause of its own with an act in it, or an exception, is more.
+    """
+    for index, word in enumerate(clause.words):
+        following = clause.words[index + 1] if index + 1 < len(clause.words) else ""
+        this = (
+            word == "this"
+            and clause.stems[index + 1 : index + 2] != ()
+            and (clause.stems[index + 1] not in v.MEASURE)
+        )
+        if word in _APART or this or (word, following) in _APART_PAIRS:
+            return f"{word} {following}".strip()
+        if clause.stems[index] in _LEADING_ON:
+            act = _act_after(clause, index)
+            if act:
+                return f"{word} ... {act}"
+    return ""
+
+
+def _act_after(clause: Clause, index: int) -> str:
+    """The act in the clause that the word at ``index`` leads on to; "" when it is a plain one."""
+    for at in range(index + 1, min(index + 1 + _REACH, len(clause.stems))):
+        stem, spoken = clause.stems[at], clause.words[at]
+        if stem in (",", ":") or stem in _BEING or spoken.endswith("ed") or stem in v.PAST:
+            return ""
+        if at > index + 1:
+            if stem in v.ALL_ACTS:
+                return "" if stem in _PLAIN else spoken
+            continue
+        third = spoken.endswith("s") and not spoken.endswith("ss") and stem not in v.FUNCTION
+        noun = clause.words[index] == "which" and _ends_noun(clause, at + 1)
+        if third and not noun and stem not in v.GENERIC:  # "which says", but not "which parts are"
+            return "" if stem in _PLAIN else spoken
+    return ""
+
+
+def _ends_noun(clause: Clause, at: int) -> bool:
+    following = clause.stems[at : at + 1]
+    return bool(following) and following[0] in (_BEING | v.ALL_ACTS | {"of"})
 
 
 def _verbs(clause: Clause) -> Iterator[tuple[int, str]]:
@@ -78,7 +154,7 @@ def _verbs(clause: Clause) -> Iterator[tuple[int, str]]:
         after = stems[index + 1] if index + 1 < len(stems) else ""
         led = not before or before in v.BEFORE_VERB
         bare = before in _MODAL and word not in _HELPERS
-        if bare or (led and after in _OBJECT and not clause.words[index].endswith("ly")):
+        if bare or (led and after in v.DETERMINERS and not clause.words[index].endswith("ly")):
             yield index, word
 
 

@@ -154,14 +154,13 @@ PAST = stems(
 )
 # What a service that keeps records does in its first word; any other act is looked at.
 ROUTINE_MAIN = (OBSERVE | PAST) | stems(
-    "enter note write mark tick book reserve see know find look search view browse check compare"
-    " vote assign allocate share match draft file help let offer suggest review record rate give"
-    " count which what who when where how ask answer hold sign time weigh lend"
-    " borrow rent add create follow+up have sort filter link connect plan arrange"
-    " organise order pick collect confirm cancel propose request"
-    " start finish close open repair clean test inspect serve support stay save avoid"
-    " improve digitise digitize replace simplify learn teach train use need want handle remind work"
+    "enter note mark tick book reserve see know find look search view browse check compare vote"
+    " assign allocate share match draft file suggest review rate count which what who when where"
+    " how time weigh lend borrow rent sort filter link arrange organise order pick collect"
+    " number follow confirm cancel propose request inspect digitise digitize remind need want"
 )
+# Acts upon people or things, though the words are everyday ones.
+ACTS_UPON = stems("let make have help tell say use")
 # As often the first noun of a name ("gift cards", "spray diary") as a verb.
 FIRST_NOUN = stems(
     "number sum total group damage leave route repair control request use access exit call cost"
