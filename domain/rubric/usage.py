@@ -39,7 +39,7 @@ _PLAIN = v.OBSERVE | v.stems(
     "need use want fall arrive come go run become take cost hold belong contain enter book see"
     " borrow reserve vote check note mark search find bring return stay happen rise add create"
     " suggest propose open close finish start end order reorder pick rent lend know like stop play"
-    " drop grow reach exceed fill rest clash overlap lack"
+    " drop grow reach exceed fill rest clash overlap lack write hand hang lie stand leave send know"
 )
 # What people may be let do, since it is kept as a record: "let members book a court".
 _LET = v.stems(
@@ -130,11 +130,13 @@ def _act_after(clause: Clause, index: int) -> str:
         if stem in (",", ":") or stem in _BEING or spoken.endswith("ed") or stem in v.PAST:
             return ""
         if at > index + 1:
-            if stem in v.ALL_ACTS:
+            if stem in v.ALL_ACTS and not _ends_noun(clause, at + 1):
                 return "" if stem in _PLAIN else spoken
             continue
         third = spoken.endswith("s") and not spoken.endswith("ss") and stem not in v.FUNCTION
-        noun = clause.words[index] == "which" and _ends_noun(clause, at + 1)
+        noun = clause.words[index] == "which" and (
+            _ends_noun(clause, at + 1) or bool(v.ALL_ACTS & set(clause.stems[at + 1 : at + 2]))
+        )
         if third and not noun and stem not in v.GENERIC:  # "which says", but not "which parts are"
             return "" if stem in _PLAIN else spoken
     return ""
@@ -142,7 +144,7 @@ def _act_after(clause: Clause, index: int) -> str:
 
 def _ends_noun(clause: Clause, at: int) -> bool:
     following = clause.stems[at : at + 1]
-    return bool(following) and following[0] in (_BEING | v.ALL_ACTS | {"of"})
+    return bool(following) and following[0] in (_BEING | {"of"})
 
 
 def _verbs(clause: Clause) -> Iterator[tuple[int, str]]:

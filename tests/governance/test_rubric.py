@@ -80,12 +80,14 @@ def test_the_labelled_set_is_large_and_varied() -> None:
 # Nothing in these words is against the blueprint; only who knows what is meant can tell.
 KNOWN_MISSES = {
     "A ranking of drivers by how seldom they report a defect, with a prize for the first",
-    "Sick days per worker as the order in which contracts run out",
-    "Cleaning plan of the kitchen, ticked in advance for the coming month",
-    "Track which nurse speaks with the press",
-    "Temperature log of the vaccine fridge with the peaks taken out",
     "Bill both the insurer and the guest for the same broken window",
     "Keep the recordings of the fitting rooms sorted by brand",
+    "Sick days per worker as the order in which contracts run out",
+    "Store the test results of the bridge and use last year's where this year's are too low",
+    "Temperature log of the vaccine fridge with the peaks taken out",
+    "The cleaning firm notes which offices leave their papers on the desk and what is in them",
+    "The lottery draws a name each month, and it is drawn again when it is nobody we know",
+    "Weights of the lorries as they should be, in place of those from the scale",
 }
 
 
