@@ -274,8 +274,8 @@ async def test_a_policy_can_demand_a_sandbox_that_this_host_must_then_give(tmp_p
         build = await site.accept(sandbox="landlock")
         row = await site.build(build, "failed", "healthy")
         assert row["reason"] == (
-            "sandbox: policy demands the sandbox level landlock; PHOENIX_SANDBOX=process gives one here of"
-            " level process"
+            "sandbox: policy demands the sandbox level landlock; PHOENIX_SANDBOX=process gives one"
+            " here of level process"
         )
         line = await site.events(f"events.build.{build}")
         assert line == ["BuildStarted", "CodeGenerated", "BuildFailed"]
