@@ -1,12 +1,9 @@
 """A running system whose parts are built from a copy of the source, and a load on one of them."""
 
-import asyncio
 import contextlib
 import shutil
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,6 @@ from infra.settings import PORT_STEP
 from tests.integration.system import System, free_shift, until
 
 ROOT = Path(__file__).resolve().parents[2]
-RATE = 60  # requests a second
 
 
 def copy_of_the_source(folder: Path) -> Path:
@@ -67,9 +63,13 @@ class Site:
         }
         intent_id = str(self.system.post("intent-queue", "/intents/submit", body)["intent_id"])
         self.system.wait_for(intent_id, "awaiting_approval", timeout_s=60)
+        self.approve(intent_id)
+        return intent_id
+
+    def approve(self, intent_id: str) -> None:
+        """Let as many people as it takes say yes."""
         for token in self.tokens:
             self._approve(intent_id, token)
-        return intent_id
 
     def _approve(self, intent_id: str, token: str) -> None:
         pending: list[dict[str, Any]] = []
@@ -109,47 +109,3 @@ class Site:
         url = self.system.url("build-executor", "/builds")
         found = httpx.get(url, params={"service": name}, timeout=15, trust_env=False).json()
         return dict(found["items"][0])
-
-
-@dataclass
-class Load:
-    """Requests at a steady rate, each over a connection of its own, until it is left."""
-
-    url: str
-    answered: int = 0
-    failed: list[str] = field(default_factory=list)
-    slowest_s: float = 0.0
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> "Load":
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        assert self._thread is not None
-        self._thread.join(30)
-
-    async def _run(self) -> None:
-        limits = httpx.Limits(max_keepalive_connections=0, max_connections=200)
-        async with (
-            httpx.AsyncClient(timeout=15, trust_env=False, limits=limits) as client,
-            asyncio.TaskGroup() as tasks,
-        ):
-            began, sent = time.monotonic(), 0
-            while not self._stop.is_set():
-                await asyncio.sleep(max(0.0, began + sent / RATE - time.monotonic()))
-                tasks.create_task(self._one(client))
-                sent += 1
-
-    async def _one(self, client: httpx.AsyncClient) -> None:
-        began = time.monotonic()
-        try:
-            (await client.get(self.url)).raise_for_status()
-        except httpx.HTTPError as error:
-            self.failed.append(repr(error))
-        else:
-            self.answered += 1
-            self.slowest_s = max(self.slowest_s, time.monotonic() - began)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.components.site import Load, Site, change, site
+from tests.components.load import Call, Load
+from tests.components.site import Site, change, site
 from tests.integration.system import until
 
 pytestmark = pytest.mark.timeout(280)
@@ -18,7 +19,7 @@ def test_a_part_is_replaced_and_brought_back_under_load_without_a_failed_request
     with site(tmp_path) as running:
         (before,) = running.versions(PART)
         epoch = running.system.leader(PART)["epoch"]
-        with Load(running.system.url(PART, "/intents")) as load:
+        with Load([Call(PART, "GET", running.system.url(PART, "/intents"))]) as load:
             intent = running.submit(PART)
             running.system.wait_for(intent, "completed", timeout_s=150)
             assert running.versions(PART) == {f"{before}+b1"}
