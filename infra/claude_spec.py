@@ -3,28 +3,23 @@
 Input       the intent's text is data for the model, no instruction to this system: what it answers
             must fit the schema, pass the SPEC's own checks, and loses nothing to the gate.
 Rounds      an answer that is no SPEC is sent back with what is wrong, at most ``ROUNDS`` times.
-Failure     no answer, a refusal, a cut answer or nonsense raises ``DraftFailed``: the published
+Failure     no answer, a refusal, a cut answer or nonsense raises ``NoAnswer``: the published
             rules take over, and the reason is on the record.
 """
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from domain.errors import PhoenixError
 from domain.intent import Intent
 from domain.spec.draft import Draft, NeedsDetail, complete
 from domain.spec.model import FIELD_TYPES, Spec, SpecInvalid, problems_of, read_spec
 from infra import spec_cel
+from infra.claude.asker import Asker, NoAnswer, Reply
 
 ROUNDS = 3
-MAX_TOKENS = 16_000
-TIMEOUT_S = 60.0
-RETRIES = 2
 Extra = Callable[[Spec], Sequence[str]]
 """Further problems of a SPEC (a trial generation); empty when there are none."""
 
@@ -38,10 +33,6 @@ ref:<record>. Use decimal for money, enum with values for closed lists. min and 
 Every record has id, version, created_at, updated_at already, and state when it has states.
 Rules are CEL over record, old (null on create) and input; dates compare as text; handle null.
 Reports measure count, sum, avg, min or max; group_by takes a field, day(f), month(f) or year(f)."""
-
-
-class DraftFailed(PhoenixError):
-    """The model gave no usable SPEC."""
 
 
 class _Part(BaseModel):
@@ -106,36 +97,18 @@ class Proposal(_Part):
     questions: list[str] = Field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    text: str
-    stop_reason: str
-    note: str  # model, message id and tokens, for the record
-
-
 class ClaudeDrafter:
-    """Drafts SPECs with one model. ``base_url`` None: as the SDK reads it from the environment."""
+    """Drafts SPECs with one model."""
 
-    def __init__(
-        self,
-        *,
-        api_key: str,
-        model: str,
-        base_url: str | None = None,
-        timeout_s: float = TIMEOUT_S,
-        retries: int = RETRIES,
-    ) -> None:
-        self._api_key, self._base_url, self._retries = api_key, base_url, retries
-        self._timeout_s = timeout_s
-        self._model = model
-        self._client: Any = None
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
 
     async def draft(self, intent: Intent, *, version: str, extra: Extra = lambda _: ()) -> Draft:
         """Return the model's SPEC, completed, with what each call took in its notes.
 
         Raises:
             NeedsDetail: the model finds nothing to build on; its questions.
-            DraftFailed: no usable answer.
+            NoAnswer: no usable answer.
         """
         head = {
             "service_name": intent.service_name, "purpose": intent.purpose, "version": version,
@@ -146,7 +119,7 @@ class ClaudeDrafter:
         notes: list[str] = []
         wrong: tuple[str, ...] = ()
         for _ in range(ROUNDS):
-            reply = await self._ask(messages)
+            reply = await self._asker.ask(_SYSTEM, messages, Proposal)
             notes.append(reply.note)
             made, wrong = _read(reply, head, extra)
             if made is not None:
@@ -155,39 +128,7 @@ class ClaudeDrafter:
                 {"role": "assistant", "content": reply.text},
                 {"role": "user", "content": "Mend this and answer again:\n" + "\n".join(wrong)},
             ]
-        raise DraftFailed(f"no valid SPEC after {ROUNDS} rounds: {'; '.join(wrong)[:500]}")
-
-    async def _ask(self, messages: list[dict[str, str]]) -> Reply:
-        import anthropic  # seconds to import: only where a model is really asked
-
-        if self._client is None:
-            self._client = await asyncio.to_thread(self._connect)
-        try:
-            async with asyncio.timeout(self._timeout_s * (self._retries + 1)):
-                answer = await self._client.messages.create(
-                    model=self._model,
-                    max_tokens=MAX_TOKENS,
-                    system=_SYSTEM,
-                    messages=messages,
-                    output_config={"format": {"type": "json_schema", "schema": _schema()}},
-                    timeout=self._timeout_s,
-                )
-        except (anthropic.AnthropicError, TimeoutError, ValidationError) as error:
-            raise DraftFailed(f"{type(error).__name__}: {error}"[:500]) from error
-        return _reply(answer)
-
-    def _connect(self) -> Any:
-        import anthropic
-
-        return anthropic.AsyncAnthropic(
-            api_key=self._api_key, base_url=self._base_url, max_retries=self._retries
-        )
-
-
-def _schema() -> dict[str, Any]:
-    from anthropic import transform_schema
-
-    return transform_schema(Proposal)
+        raise NoAnswer(f"no valid SPEC after {ROUNDS} rounds: {'; '.join(wrong)[:500]}")
 
 
 def _request(intent: Intent) -> str:
@@ -198,20 +139,6 @@ def _request(intent: Intent) -> str:
         "context": intent.blueprint_context,
     }
     return "The request:\n" + json.dumps(asked, ensure_ascii=False, indent=1)
-
-
-def _reply(answer: Any) -> Reply:
-    """The text of an answer; a refusal or a cut answer is none."""
-    stopped = str(answer.stop_reason)
-    if stopped in ("refusal", "max_tokens"):
-        raise DraftFailed(f"the model stopped with {stopped} (message {answer.id})")
-    text = "".join(block.text for block in answer.content if block.type == "text")
-    used = answer.usage
-    note = (
-        f"{answer.model}, message {answer.id}: "
-        f"{used.input_tokens} tokens in, {used.output_tokens} out"
-    )
-    return Reply(text, stopped, note)
 
 
 def _read(reply: Reply, head: dict[str, Any], extra: Extra) -> tuple[Draft | None, tuple[str, ...]]:

@@ -222,6 +222,7 @@ class Origin:
     started_at: datetime
     finished_at: datetime
     build_type: str = BUILD_TYPE
+    custom: tuple[Mapping[str, str], ...] = ()  # code that a model wrote: name, model, digests
 
 
 def provenance(wheel: Wheel, origin: Origin) -> dict[str, Any]:
@@ -245,7 +246,11 @@ def provenance(wheel: Wheel, origin: Origin) -> dict[str, Any]:
                     "version": origin.version,
                     "intent": origin.intent_id,
                 },
-                "internalParameters": {"sandbox": origin.sandbox, "epoch": origin.epoch},
+                "internalParameters": {
+                    "sandbox": origin.sandbox,
+                    "epoch": origin.epoch,
+                    "custom": [dict(handler) for handler in origin.custom],
+                },
                 "resolvedDependencies": [
                     {"name": name, "digest": {"sha256": digest}}
                     for name, digest in materials.items()

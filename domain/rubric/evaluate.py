@@ -176,6 +176,8 @@ def _declared(intent: Intent, spec: Structure) -> Iterable[Finding]:
     """Effects that the intent's type has, and the data that its records hold."""
     if intent.service_type == "api_gateway":
         yield Finding("effect", "people", "outside effects", "service_type: api_gateway")
+    if intent.metadata.get("custom"):
+        yield Finding("effect", "people", "runs code that a model writes", "metadata.custom")
     for touched in spec.touched:
         yield Finding("effect", "people", touched.name, touched.where)
 

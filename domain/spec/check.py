@@ -10,12 +10,14 @@ from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
 from domain.spec import words
+from domain.spec.handlers import code_problems
 from domain.spec.model import (
     BUILT_IN_EVENTS,
     CALL,
     GROUP,
     NUMERIC,
     TEMPORAL,
+    Handler,
     Problem,
     Record,
     RecordField,
@@ -24,6 +26,7 @@ from domain.spec.model import (
     Spec,
     States,
     Transition,
+    Wish,
 )
 
 CelCheck = Callable[[str, tuple[str, ...]], str | None]
@@ -55,11 +58,13 @@ def problems(spec: Spec) -> tuple[Problem, ...]:
             *_unique("records", (record.plural for record in spec.records), "plural"),
             *_unique("rules", (rule.name for rule in spec.rules)),
             *_unique("reports", (report.name for report in spec.reports)),
+            *_unique("custom", (handler.name for handler in spec.custom)),
             *_unique("scenarios", (scenario.name for scenario in spec.scenarios)),
             *_unique("requirements", (requirement.id for requirement in spec.requirements), "id"),
             *(p for i, record in enumerate(spec.records) for p in _record(spec, i, record)),
             *(p for i, rule in enumerate(spec.rules) for p in _rule(spec, f"rules[{i}]", rule)),
             *(p for i, rep in enumerate(spec.reports) for p in _report(spec, f"reports[{i}]", rep)),
+            *_custom(spec),
             *_scenarios(spec),
             *_requirements(spec),
         )
@@ -93,6 +98,50 @@ def creatable(spec: Spec) -> frozenset[str]:
         if more <= possible:
             return frozenset(possible)
         possible |= more
+
+
+def wish_problems(spec: Spec, path: str, wish: Wish) -> Iterator[Problem]:
+    """What keeps a handler from having a place in this SPEC."""
+    record = spec.record(wish.record)
+    if record is None:
+        known = ", ".join(record.name for record in spec.records)
+        yield Problem(f"{path}.record", f"no record {wish.record!r}; records are: {known}")
+        return
+    if words.is_keyword(wish.name):
+        yield Problem(f"{path}.name", f"{wish.name!r} is reserved; choose another name")
+    steps = ("create", "update", *record.commands)
+    for on in wish.on:
+        if on not in steps:
+            yield Problem(f"{path}.on", f"is {on!r}; allowed: {', '.join(steps)}")
+    for name in wish.sets:
+        field = record.field(name)
+        if field is None:
+            yield Problem(f"{path}.sets", f"{wish.record} has no field {name!r}")
+        elif field.required or field.unique or field.ref:
+            yield Problem(f"{path}.sets", f"{name} must be optional, not unique and no reference")
+
+
+def _custom(spec: Spec) -> Iterator[Problem]:
+    for index, handler in enumerate(spec.custom):
+        path = f"custom[{index}]"
+        yield from wish_problems(spec, path, handler)
+        for problem in code_problems(handler.name, handler.code):
+            yield Problem(f"{path}.code", problem)
+        yield from _examples(spec, path, handler)
+
+
+def _examples(spec: Spec, path: str, handler: Handler) -> Iterator[Problem]:
+    record = spec.record(handler.record)
+    known = {field.name for field in record.fields} if record is not None else set()
+    for index, example in enumerate(handler.examples):
+        place = f"{path}.examples[{index}]"
+        for part, names, allowed in (
+            ("record", example.record, known | {"state"}),
+            ("given", example.given, known),
+            ("expect", example.expect, set(handler.sets)),
+        ):
+            for name in sorted(names.keys() - allowed):
+                yield Problem(f"{place}.{part}", f"{name!r} has no place here")
 
 
 def _unique(path: str, names: Iterable[str], part: str = "name") -> Iterator[Problem]:

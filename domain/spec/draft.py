@@ -10,7 +10,15 @@ from domain.intent import Intent
 from domain.spec import lexicon, words
 from domain.spec.fields import customary, typed
 from domain.spec.language import Clause, NamedField, clauses, unreserved
-from domain.spec.model import NUMERIC, TEMPORAL, RecordField, Spec, read_spec
+from domain.spec.model import (
+    NUMERIC,
+    TEMPORAL,
+    Problem,
+    RecordField,
+    Spec,
+    SpecInvalid,
+    read_spec,
+)
 from domain.spec.sample import Judge
 from domain.spec.scenarios import completed
 from domain.spec.trace import requirements
@@ -46,6 +54,8 @@ def draft(intent: Intent, *, version: str = "1.0.0", judge: Judge | None = None)
     """
     head = _head(intent, version)
     if intent.spec:
+        if intent.spec.get("custom"):
+            raise SpecInvalid((Problem("custom", "is written by a model: ask in metadata.custom"),))
         settled = {name: head[name] for name in ("service_name", "tier")}
         if intent.port is not None:
             settled["port"] = intent.port

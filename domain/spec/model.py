@@ -15,6 +15,7 @@ What the model means for the service built from it:
   text (``2030-01-31``, ``2030-01``, ``2030``), decimals are text. Without groups there is one row
   (``count`` and ``sum`` over nothing: 0), with groups one row for each group that has records.
 - Answers: POST 201, GET, PATCH and commands 200, DELETE 204; lists are ``{items, cursor}``.
+- A custom handler sets fields that a request leaves out; one that the request gives stays as given.
 - Each scenario starts with an empty service. In it ``$id`` is the last created id,
   ``$id.<record>`` the last created id of that record; both may stand in a call's path or as a
   whole string inside a body.
@@ -41,6 +42,7 @@ from domain.errors import DomainError
 from domain.event import Value
 from domain.intent import Slug
 from domain.spec import words
+from domain.spec.handlers import CODE_CHARS_MAX
 
 FIELD_TYPES = ("text", "int", "decimal", "bool", "date", "datetime", "email", "enum", "uuid")
 TYPE_ALIASES = {
@@ -91,6 +93,11 @@ Text2000 = Annotated[
 ]
 Text50k = Annotated[
     str, BeforeValidator(_unix), StringConstraints(strip_whitespace=True, max_length=50_000)
+]
+Code = Annotated[
+    str,
+    BeforeValidator(_unix),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=CODE_CHARS_MAX),
 ]
 Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$", max_length=30)]
 
@@ -268,6 +275,33 @@ def _group_key(function: str, field: str, functions: list[str]) -> str:
     return function if functions.count(function) == 1 else f"{function}_{field}"
 
 
+class Wish(Value):
+    """What a handler is asked to do: set fields of a record on a create, an update or a command."""
+
+    name: Name
+    record: Name
+    on: Annotated[tuple[Name, ...], BeforeValidator(_several)] = Field(min_length=1, max_length=20)
+    does: Line
+    sets: tuple[Name, ...] = Field(min_length=1, max_length=20)
+
+
+class Example(Value):
+    """What a handler has to answer, as JSON: fields that are left out of ``record`` are null."""
+
+    record: dict[str, Any]
+    given: dict[str, Any] = Field(default_factory=dict)
+    expect: dict[str, Any]
+
+
+class Handler(Wish):
+    """A wish with the code that a model wrote for it. Code from anywhere else is never taken."""
+
+    code: Code
+    examples: tuple[Example, ...] = Field(min_length=2, max_length=20)
+    model: Text200
+    prompt_digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Expect(Value):
     status: int = Field(ge=100, le=599)
     body: Any = None  # every key given must match; a list must match item by item
@@ -327,6 +361,7 @@ class Spec(Value):
     records: tuple[Record, ...] = Field(default=(), max_length=50)  # none: nothing to build yet
     rules: tuple[Rule, ...] = Field(default=(), max_length=200)
     reports: tuple[Report, ...] = Field(default=(), max_length=100)
+    custom: tuple[Handler, ...] = Field(default=(), max_length=10)
     scenarios: tuple[Scenario, ...] = Field(default=(), max_length=200)
     limits: Limits = Limits()
     criteria: tuple[Line, ...] = Field(default=(), max_length=50)  # success, measurable
@@ -344,6 +379,9 @@ class Spec(Value):
 
     def record(self, name: str) -> Record | None:
         return next((record for record in self.records if record.name == name), None)
+
+    def handlers_of(self, record: str, on: str) -> tuple[Handler, ...]:
+        return tuple(each for each in self.custom if each.record == record and on in each.on)
 
     def rules_of(self, record: str, on: str) -> tuple[Rule, ...]:
         return tuple(rule for rule in self.rules if rule.record == record and on in rule.on)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from domain.errors import Invalid
 from domain.spec.foreign import read_foreign
 from domain.spec.model import Spec, read_spec
-from domain.spec.render import DERIVED, FIELD_COLUMNS, HEADINGS, MARK
+from domain.spec.render import DERIVED, FIELD_COLUMNS, HEADINGS, INDENT, MARK
 
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "r": "\r"}
@@ -174,6 +174,24 @@ def _reports(lines: list[str]) -> Document:
     return {"reports": found}
 
 
+def _custom(lines: list[str]) -> Document:
+    return {"custom": [_handler(part) for part in parts(lines, "### ")]}
+
+
+def _handler(part: Part) -> Document:
+    own = [row for row in part.lines if not row.startswith("- example: ")]
+    examples = [plain(row.removeprefix("- example: ")) for row in part.lines if row not in own]
+    given = _pairs(own)
+    return {
+        "name": part.heading,
+        **given,
+        "on": given.get("on", "").split(", "),
+        "sets": given.get("sets", "").split(", "),
+        "code": "\n".join(row.removeprefix(INDENT) for row in own if row.startswith(INDENT)),
+        "examples": [_json(text, f"custom.{part.heading}") for text in examples],
+    }
+
+
 def _scenarios(lines: list[str]) -> Document:
     found = []
     for part in parts(lines, "### "):
@@ -229,6 +247,7 @@ _READERS: dict[str, Callable[[list[str]], Document]] = {
     "Records": _records,
     "Rules": _rules,
     "Reports": _reports,
+    "Custom handlers": _custom,
     "Scenarios": _scenarios,
     "Limits": _limits,
     "Success criteria": lambda lines: {"criteria": _bullets(lines)},

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from domain.spec.model import (
+    Example,
+    Handler,
     Record,
     RecordField,
     Report,
@@ -24,13 +26,14 @@ from domain.spec.scenarios import name_of
 MARK = "<!-- spec-format: 1 -->"
 DERIVED = ("Service endpoints", "UDC endpoints")
 HEADINGS = (
-    "Purpose", "Key features", "Requirements", "Records", "Rules", "Reports", "Scenarios",
-    "Limits", "Success criteria", *DERIVED,
+    "Purpose", "Key features", "Requirements", "Records", "Rules", "Reports", "Custom handlers",
+    "Scenarios", "Limits", "Success criteria", *DERIVED,
 )  # fmt: skip
 FIELD_COLUMNS = (
     "name", "type", "required", "unique", "min", "max", "max_length", "values", "default",
     "description",
 )  # fmt: skip
+INDENT = "    "
 UDC = (
     ("GET", "/health", "is it alive, which role, which position"),
     ("GET", "/capabilities", "features, dependencies, version"),
@@ -51,6 +54,7 @@ def render(spec: Spec) -> str:
         _records(spec.records),
         _rules(spec.rules),
         _reports(spec.reports),
+        _custom(spec.custom),
         _endpoints(spec),
         _scenarios(spec.scenarios),
         _limits(spec),
@@ -177,6 +181,23 @@ def _reports(reports: Iterable[Report]) -> list[str]:
         lines += [f"- where: {line(report.where)}"] if report.where else []
         lines += [f"- description: {line(report.description)}"] if report.description else []
     return ["## Reports", *lines] if lines else []
+
+
+def _custom(handlers: Iterable[Handler]) -> list[str]:
+    """Code is indented, so that no line of it can be mistaken for one of ours."""
+    lines: list[str] = []
+    for each in handlers:
+        lines += ["", f"### {each.name}", "", f"- record: {each.record}"]
+        lines += [f"- on: {', '.join(each.on)}", f"- sets: {', '.join(each.sets)}"]
+        lines += [f"- does: {line(each.does)}", f"- model: {line(each.model)}"]
+        lines += [f"- prompt digest: {each.prompt_digest}", ""]
+        lines += [f"{INDENT}{row}" for row in each.code.split("\n")]
+        lines += [""] + [f"- example: {_example(example)}" for example in each.examples]
+    return ["## Custom handlers", *lines] if lines else []
+
+
+def _example(example: Example) -> str:
+    return line(compact(example.model_dump(exclude_defaults=True)))
 
 
 def _endpoints(spec: Spec) -> list[str]:

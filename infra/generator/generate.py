@@ -23,7 +23,7 @@ from infra.generator.imports import with_imports
 from infra.generator.names import Namer
 from infra.generator.plan import DECIMAL_PLACES, MAX_DIGITS, Plan, RecordPlan
 
-GENERATOR_VERSION = "1.0.0"
+GENERATOR_VERSION = "1.1.0"
 _DOC_WIDTH = 96
 
 
@@ -127,6 +127,14 @@ def _texts(plan: Plan, version: str) -> dict[str, str]:
         modules[f"{package}/reports.py"] = "reports.py"
     if plan.spec.scenarios:
         modules["tests/test_scenarios.py"] = "test_scenarios.py"
+    if plan.handlers:
+        modules["tests/test_handlers.py"] = "test_handlers.py"
+        texts[f"{package}/handlers/__init__.py"] = (
+            '"""Custom handlers: code that a model wrote, not templates."""\n'
+        )
+    for handler in plan.handlers:
+        path = f"{package}/handlers/{handler.name}.py"
+        texts[path] = _render("handler.py", {**context, "h": handler})
     for path, template in modules.items():
         texts[path] = with_imports(_render(template, context), own)
     for record in plan.records:
@@ -157,6 +165,8 @@ def _own_names(plan: Plan) -> dict[str, str]:
         ("Fields", "Changes", "OnDay", "AtMoment", *kinds, "read"), f"{package}.fields"
     )
     own |= dict.fromkeys(("UniqueValue", "value_id", "exact", "caseless"), f"{package}.unique")
+    for handler in plan.handlers:
+        own[handler.work] = f"{package}.handlers.{handler.name}:{handler.name}"
     for record in plan.records:
         own |= dict.fromkeys(_names_of(record), f"{package}.domain.{record.name}")
         own[record.table] = f"{package}.views"
@@ -187,6 +197,7 @@ def _context(plan: Plan, version: str) -> dict[str, Any]:
         "dependencies": _strings(spec.dependencies),
         "records": plan.records,
         "reports": plan.reports,
+        "handlers": plan.handlers,
         "any_unique": any(record.unique for record in plan.records),
         "any_refs": any(record.refs for record in plan.records),
         "max_digits": MAX_DIGITS,
@@ -201,7 +212,8 @@ def _context(plan: Plan, version: str) -> dict[str, Any]:
 def _view_version(plan: Plan) -> str:
     """Changes whenever a table or what is folded into it does."""
     records = [record.model_dump(mode="json") for record in plan.spec.records]
-    return hashlib.sha256(canonical([GENERATOR_VERSION, records])).hexdigest()[:12]
+    handled = [[handler.record, list(handler.on)] for handler in plan.spec.custom]
+    return hashlib.sha256(canonical([GENERATOR_VERSION, records, handled])).hexdigest()[:12]
 
 
 def _strings(texts: tuple[str, ...]) -> str:
@@ -243,6 +255,7 @@ def _environment() -> Environment:
         autoescape=False,  # Python and Markdown, not HTML
     )
     environment.filters["lit"] = _literal
+    environment.filters["tuple_lit"] = _tuple
     environment.filters["doc"] = _doc
     environment.filters["md"] = _markdown
     environment.filters["toml"] = _toml
@@ -266,6 +279,12 @@ def _literal(value: Any, indent: int = 0) -> str:
         return "{\n" + inner + " " * indent + "}"
     inner = "".join(f"{pad}{_literal(item, indent + 4)},\n" for item in value)
     return "[\n" + inner + " " * indent + "]"
+
+
+def _tuple(values: tuple[str, ...]) -> str:
+    """Names as the source of a tuple."""
+    inner = ", ".join(quoted(value) for value in values)
+    return f"({inner},)" if len(values) == 1 else f"({inner})"
 
 
 def _flat(value: Any) -> str:

@@ -24,6 +24,7 @@ THIRD_PARTY = {
     "infra.http.problems": "PROBLEM_HANDLERS",
     "infra.http.requests": "command_id",
     "infra.ports": "Context Term",
+    "infra.service_kit.handlers": "Handler HandlerFailed typed worked_out",
     "infra.service_kit.hosting": "instance_dir persistence",
     "infra.service_kit.http": (
         "PAGE_DEFAULT PROBLEMS Limit described done gone only paged read_your_writes row_of"

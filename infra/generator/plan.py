@@ -12,7 +12,16 @@ from eventsourcing.domain import Aggregate
 from litestar import Controller
 
 from domain.spec import words as language
-from domain.spec.model import Record, RecordField, Report, Rule, Spec, Transition
+from domain.spec.model import (
+    Example,
+    Handler,
+    Record,
+    RecordField,
+    Report,
+    Rule,
+    Spec,
+    Transition,
+)
 from infra.generator.cel import Scope, Translation, quoted, translate
 from infra.generator.imports import LINE, known_names
 from infra.generator.names import Namer, article, camel, package_name, past, words
@@ -177,6 +186,50 @@ class RulePlan:
 
 
 @dataclass(frozen=True)
+class HandlerPlan:
+    source: Handler
+    record: Record
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def work(self) -> str:
+        """The function as other modules call it."""
+        return f"work_{self.name}"
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        return self.source.sets
+
+    @property
+    def does(self) -> str:
+        return self.source.does
+
+    @property
+    def model(self) -> str:
+        return self.source.model
+
+    @property
+    def prompt_digest(self) -> str:
+        return self.source.prompt_digest
+
+    @property
+    def code(self) -> str:
+        return self.source.code
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        return self.source.examples
+
+    def example_record(self, example: Example) -> dict[str, object]:
+        """Every field, null where the example has none, and the state where there are states."""
+        states = {"state": self.record.states.initial} if self.record.states else {}
+        return {**{field.name: None for field in self.record.fields}, **states, **example.record}
+
+
+@dataclass(frozen=True)
 class TransitionPlan:
     source: Transition
     record: "RecordPlan"
@@ -224,6 +277,10 @@ class TransitionPlan:
         return [field for field in self.fields if field.source.ref]
 
     @property
+    def handlers(self) -> bool:
+        return self.record.has_handlers(self.command)
+
+    @property
     def unique(self) -> bool:
         return any(field.source.unique for field in self.fields)
 
@@ -235,6 +292,8 @@ class TransitionPlan:
         ]
         if self.refs:
             lines.append("Invalid: a reference leads nowhere.")
+        if self.handlers:
+            lines.append("HandlerFailed: a custom handler gave no usable answer.")
         if self.record.has_rules(self.command):
             lines.append("RuleBroken: a rule does not allow it.")
         if self.unique:
@@ -350,6 +409,25 @@ class RecordPlan:
             if field.source.unique
         ]
 
+    @property
+    def handlers(self) -> list[HandlerPlan]:
+        return [
+            HandlerPlan(each, self.source) for each in self.spec.custom if each.record == self.name
+        ]
+
+    def has_handlers(self, on: str) -> bool:
+        return bool(self.spec.handlers_of(self.name, on))
+
+    @property
+    def handlers_by_step(self) -> list[tuple[str, list[HandlerPlan]]]:
+        steps = ("create", "update", *self.source.commands)
+        found = [(on, [each for each in self.handlers if on in each.source.on]) for on in steps]
+        return [(on, handlers) for on, handlers in found if handlers]
+
+    @property
+    def created_values(self) -> str:
+        return "values" if self.has_handlers("create") else "dict(fields)"
+
     def has_rules(self, on: str) -> bool:
         return any(on in rule.source.on for rule in self.rules)
 
@@ -421,6 +499,8 @@ class RecordPlan:
             both = f"{invalid.removesuffix('.')}, or a reference leads nowhere."
             invalid = both if invalid else "Invalid: a reference leads nowhere."
         lines += [invalid] if invalid else []
+        if self.has_handlers(on):
+            lines.append("HandlerFailed: a custom handler gave no usable answer.")
         if self.has_rules(on):
             lines.append("RuleBroken: a rule does not allow it.")
         if self.unique:
@@ -562,6 +642,10 @@ class Plan:
     @cached_property
     def records(self) -> list[RecordPlan]:
         return [self._record(record) for record in self.spec.records]
+
+    @property
+    def handlers(self) -> list[HandlerPlan]:
+        return [handler for record in self.records for handler in record.handlers]
 
     @cached_property
     def reports(self) -> list[ReportPlan]:

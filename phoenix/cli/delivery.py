@@ -84,10 +84,18 @@ def optimize(file: Path, as_json: AsJson = False) -> None:
 
 
 @spec.command()
-def detail(intent_id: str, file: Path, as_json: AsJson = False) -> None:
-    """Answer the questions of a SPEC that needs detail with the ``spec`` object in FILE."""
-    body = read_json(file)
-    answer = Client().post(FACTORY, f"/specs/{intent_id}/detail", {"spec": body.get("spec", body)})
+def detail(
+    intent_id: str,
+    file: Annotated[Path | None, typer.Argument(help="A JSON file with a ``spec`` object.")] = None,
+    without_custom: Annotated[
+        bool, typer.Option("--without-custom", help="Give up the code a model was to write.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answer the questions of a SPEC that needs detail; what the intent said is kept."""
+    body = read_json(file) if file is not None else {}
+    given = {"spec": body.get("spec", body), "without_custom": without_custom}
+    answer = Client().post(FACTORY, f"/specs/{intent_id}/detail", given)
     show(answer, as_json=as_json, human=lambda: pairs(answer))
 
 

@@ -5,6 +5,7 @@ so exists for the rest of the system, only after the tests have passed.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,7 +44,7 @@ class _Made:
     packed: Mapping[str, Any]
     sandbox: str
     began: datetime
-    build_type: str
+    recipe: "Recipe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ class Recipe:
     step: str
     job: Mapping[str, Any]
     build_type: str = BUILD_TYPE
+    custom: tuple[Mapping[str, str], ...] = ()  # for the provenance
     arguments: tuple[str, ...] = ()  # for pytest
     limits: Limits | None = None
 
@@ -68,7 +70,14 @@ def recipe_of(ctx: Context, claim: Claim) -> tuple[Recipe, dict[str, Any]]:
     document, spec_digest, version = spec_of(ctx, claim)
     if not is_component(document):
         job: dict[str, Any] = {"document": document}
-        return Recipe(version=version, spec_digest=spec_digest, step="generate", job=job), document
+        recipe = Recipe(
+            version=version,
+            spec_digest=spec_digest,
+            step="generate",
+            job=job,
+            custom=tuple(_custom(handler) for handler in document.get("custom", ())),
+        )
+        return recipe, document
     job = {
         "source": str(source_root(ctx.settings)),
         "component": document["service_name"],
@@ -84,6 +93,16 @@ def recipe_of(ctx: Context, claim: Claim) -> tuple[Recipe, dict[str, Any]]:
         limits=Limits(wall_s=COMPONENT_TESTS_S, cpu_s=int(COMPONENT_TESTS_S)),
     )
     return recipe, document
+
+
+def _custom(handler: Mapping[str, Any]) -> dict[str, str]:
+    """What is on record about code that a model wrote."""
+    return {
+        "name": handler["name"],
+        "model": handler["model"],
+        "prompt": f"sha256:{handler['prompt_digest']}",
+        "code": f"sha256:{hashlib.sha256(handler['code'].encode()).hexdigest()}",
+    }
 
 
 class Maker:
@@ -120,7 +139,7 @@ class Maker:
         try:
             sandbox = await self._test(state, recipe)
             if sandbox is not None:
-                made = _Made(generated, await packing, sandbox, began, recipe.build_type)
+                made = _Made(generated, await packing, sandbox, began, recipe)
                 await self._deliver(state, made)
         finally:
             await stopped(packing)
@@ -244,7 +263,8 @@ class Maker:
             epoch=self._term.epoch,
             started_at=made.began,
             finished_at=ctx.clock.now(),
-            build_type=made.build_type,
+            build_type=made.recipe.build_type,
+            custom=made.recipe.custom,
         )
         envelope = sign(provenance(wheel, origin), keys)
         event = ArtifactPackaged(

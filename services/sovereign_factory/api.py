@@ -56,11 +56,15 @@ class Given(BaseModel):
 
 
 class Detail(BaseModel):
-    """A person's answer to the factory's questions: a ``spec`` object (CONTRACTS section 6)."""
+    """A person's answer to the factory's questions: a ``spec`` object, laid over the intent's own.
+
+    ``without_custom`` gives up the handlers that the intent asked a model to write.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    spec: dict[str, Any]
+    spec: dict[str, Any] = Field(default_factory=dict)
+    without_custom: bool = False
 
 
 def routes(ctx: Context, assembly: Assembly) -> Sequence[Any]:
@@ -248,6 +252,7 @@ def _answers(ctx: Context, assembly: Assembly) -> type[Controller]:
                     assembly,
                     intent_id,
                     data.spec,
+                    without_custom=data.without_custom,
                     person=person,
                     command_id=command_id(request),
                 )

@@ -21,20 +21,26 @@ from domain.delivery_events import (
 from domain.event import Event
 from domain.intent import Intent
 from domain.spec.check import cel_problems
+from domain.spec.custom import wishes_of
 from domain.spec.draft import Draft, NeedsDetail, draft
-from domain.spec.model import Problem, Spec, SpecInvalid, read_spec, spec_digest
+from domain.spec.model import Handler, Problem, Spec, SpecInvalid, Wish, read_spec, spec_digest
 from domain.spec.optimize import Optimized, optimize
 from domain.spec.render import difference
 from domain.spec.score import score
 from domain.spec.upgrade import unsafe_changes
 from infra import spec_cel
-from infra.claude_spec import DraftFailed, Extra
+from infra.claude.asker import NoAnswer
+from infra.claude_spec import Extra
 from infra.generator.generate import problems
 from infra.ports import Context
 from projections.specs import IN_USE, SPECS
 from services.sovereign_factory.beyond import losses
 
 DraftedBy = Literal["rules", "claude", "submitted"]
+NO_MODEL = (
+    "metadata.custom asks for code that a model writes, and no model is set up (ANTHROPIC_API_KEY)."
+)
+CUSTOM_WAYS = "Answer with without_custom to build without it, or again once a model answers."
 _log = structlog.get_logger(__name__)
 
 
@@ -44,7 +50,16 @@ class Drafter(Protocol):
 
         Raises:
             NeedsDetail: there is nothing to build on.
-            DraftFailed: no usable answer.
+            NoAnswer: no usable answer.
+        """
+
+
+class HandlerWriter(Protocol):
+    async def write(self, spec: Spec, wish: Wish) -> tuple[Handler, tuple[str, ...]]:
+        """Return the handler that a wish asks for, and notes for the record.
+
+        Raises:
+            NoAnswer: no usable answer.
         """
 
 
@@ -54,6 +69,7 @@ class Assembly:
 
     ctx: Context
     drafter: Drafter | None = None
+    writer: HandlerWriter | None = None
 
     async def events(
         self, intent: Intent, *, attempt: int, version: str, at: datetime
@@ -61,6 +77,7 @@ class Assembly:
         """Return the events to append, in order: an accepted SPEC, or what a person must say."""
         try:
             made, by = await self._drafted(intent, version)
+            made = await self.with_custom(intent, made)
         except NeedsDetail as lacking:
             return (self._asked(intent, attempt, at, lacking.questions, None),)
         except SpecInvalid as invalid:
@@ -74,12 +91,32 @@ class Assembly:
             return made, "submitted" if made.submitted else "rules"
         try:
             return await self.drafter.draft(intent, version=version, extra=_unbuildable), "claude"
-        except DraftFailed as failed:
+        except NoAnswer as failed:
             _log.warning("spec_drafted_by_rules", intent=intent.intent_id, reason=str(failed))
             made = draft(intent, version=version, judge=spec_cel.judge)
             return replace(
                 made, notes=(f"by rules, as the model failed: {failed}", *made.notes)
             ), "rules"
+
+    async def with_custom(self, intent: Intent, made: Draft) -> Draft:
+        """Return the draft with the handlers that ``metadata.custom`` asks a model to write.
+
+        Raises:
+            NeedsDetail: there is no model, it gave nothing usable, or a wish has no place here.
+        """
+        wishes = wishes_of(intent.metadata, made.spec)
+        for wish in wishes:
+            if self.writer is None:
+                raise NeedsDetail((f"{NO_MODEL} {CUSTOM_WAYS}",))
+            try:
+                handler, notes = await self.writer.write(made.spec, wish)
+            except NoAnswer as failed:
+                raise NeedsDetail(
+                    (f"metadata.custom {wish.name}: {failed}. {CUSTOM_WAYS}",)
+                ) from None
+            spec = made.spec.model_copy(update={"custom": (*made.spec.custom, handler)})
+            made = replace(made, spec=read_spec(spec.document()), notes=(*made.notes, *notes))
+        return made
 
     def judged(
         self, intent: Intent, made: Draft, *, attempt: int, at: datetime, by: DraftedBy

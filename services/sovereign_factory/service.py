@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infra.claude.asker import Asker
+from infra.claude_handlers import ClaudeHandlers
 from infra.claude_spec import ClaudeDrafter
 from infra.ports import Context, Term
 from infra.work import Worker
@@ -63,13 +65,14 @@ class SovereignFactory:
         ).run(term)
 
 
-def _drafter(ctx: Context) -> ClaudeDrafter | None:
-    """The model that drafts SPECs, where a key is set."""
+def _assembly(ctx: Context) -> Assembly:
+    """With the model that drafts and writes handlers, where a key is set."""
     key = ctx.settings.anthropic_api_key
     if key is None:
-        return None
-    return ClaudeDrafter(api_key=key.get_secret_value(), model=ctx.settings.model)
+        return Assembly(ctx)
+    asker = Asker(api_key=key.get_secret_value(), model=ctx.settings.model)
+    return Assembly(ctx, ClaudeDrafter(asker), ClaudeHandlers(asker))
 
 
 def create(ctx: Context) -> SovereignFactory:
-    return SovereignFactory(ctx, Assembly(ctx, _drafter(ctx)))
+    return SovereignFactory(ctx, _assembly(ctx))

@@ -75,6 +75,7 @@ async def answer(
     intent_id: str,
     detail: Mapping[str, Any],
     *,
+    without_custom: bool,
     person: str,
     command_id: str,
 ) -> tuple[Sequence[Event], int]:
@@ -95,7 +96,10 @@ async def answer(
     if row.ended or last is None or not waits or row.intent.kind != "service":
         raise IllegalTransition(f"the SPEC of {intent_id} does not wait for detail")
     told = row.intent.model_copy(update={"spec": {**(row.intent.spec or {}), **detail}})
+    if without_custom:
+        told = told.model_copy(update={"metadata": {**told.metadata, "custom": []}})
     made = draft(told, version=next_version(ctx, row), judge=spec_cel.judge)
+    made = await assembly.with_custom(told, made)
     events = assembly.judged(told, made, attempt=row.attempt, at=ctx.clock.now(), by="submitted")
     meta = Meta(
         command_id=command_id,

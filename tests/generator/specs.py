@@ -1,4 +1,5 @@
-"""Three SPECs that differ in what they use: money and reports, states and references, all types."""
+"""SPECs that differ in what they use: money and reports, states and references, all types, custom
+handlers."""
 
 from typing import Any
 
@@ -242,4 +243,122 @@ def inventory() -> Spec:
     return read_spec(INVENTORY)
 
 
-ALL = {"revenue": revenue, "tickets": tickets, "inventory": inventory}
+LATE_FEE = """
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+RATE = Decimal("0.05")
+
+
+def late_fee(record: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    # ## not a heading
+    amount, days = record["amount"], record["days_late"]
+    if amount is None or days is None:
+        return {}
+    return {"fee": (amount * RATE * days).quantize(Decimal("0.01"), ROUND_HALF_UP)}
+"""
+INVOICES: dict[str, Any] = {
+    "service_name": "invoice-desk",
+    "purpose": "Keeps invoices and works out what is due when they are late.",
+    "records": [
+        {
+            "name": "invoice",
+            "fields": [
+                {"name": "amount", "type": "decimal", "required": True, "min": "0", "max": "9999"},
+                {"name": "days_late", "type": "int", "min": 0, "max": 1000},
+                {"name": "fee", "type": "decimal", "min": "0", "max": "1000"},
+            ],
+            "states": {
+                "initial": "open",
+                "transitions": [
+                    {"command": "close", "from": "open", "to": "closed"},
+                    {"command": "reopen", "from": "closed", "to": "open", "fields": ["days_late"]},
+                ],
+            },
+        }
+    ],
+    "rules": [
+        {
+            "name": "fees-stay-small",
+            "record": "invoice",
+            "on": ["create", "update", "close", "reopen"],
+            "check": "record.fee == null || record.fee <= record.amount",
+            "message": "a fee is never more than the amount",
+        }
+    ],
+    "custom": [
+        {
+            "name": "late_fee",
+            "record": "invoice",
+            "on": ["create", "update", "close", "reopen"],
+            "does": "The fee is 5 % of the amount for each day late.",
+            "sets": ["fee"],
+            "code": LATE_FEE,
+            "examples": [
+                {"record": {"amount": "100", "days_late": 2}, "expect": {"fee": "10.00"}},
+                {"record": {"amount": "100"}, "expect": {}},
+                {
+                    "record": {"amount": "100", "days_late": 2},
+                    "given": {"fee": "3"},
+                    "expect": {"fee": "10"},
+                },
+            ],
+            "model": "model-x",
+            "prompt_digest": "a" * 64,
+        }
+    ],
+    "scenarios": [
+        {
+            "name": "a late invoice costs more",
+            "steps": [
+                {
+                    "call": "POST /invoices",
+                    "body": {"amount": "100", "days_late": 2},
+                    "expect": {"status": 201, "body": {"fee": "10.00", "state": "open"}},
+                },
+                {
+                    "call": "PATCH /invoices/$id",
+                    "body": {"days_late": 3},
+                    "expect": {"status": 200, "body": {"fee": "15.00"}},
+                },
+                {
+                    "call": "PATCH /invoices/$id",
+                    "body": {"fee": "1"},
+                    "expect": {"status": 200, "body": {"fee": "1"}},
+                },
+                {
+                    "call": "POST /invoices/$id/close",
+                    "expect": {"status": 200, "body": {"fee": "15.00", "state": "closed"}},
+                },
+                {
+                    "call": "POST /invoices/$id/reopen",
+                    "body": {"days_late": 4},
+                    "expect": {"status": 200, "body": {"fee": "20.00", "days_late": 4}},
+                },
+                {
+                    "call": "PATCH /invoices/$id",
+                    "body": {"days_late": 21},
+                    "expect": {"status": 409},
+                },
+            ],
+        },
+        {
+            "name": "what is handled never leaves its bounds",
+            "steps": [
+                {
+                    "call": "POST /invoices",
+                    "body": {"amount": "9999", "days_late": 1000},
+                    "expect": {"status": 409},
+                }
+            ],
+        },
+    ],
+}
+
+
+def invoices() -> Spec:
+    return read_spec(INVOICES)
+
+
+ALL = {"revenue": revenue, "tickets": tickets, "inventory": inventory, "invoices": invoices}

@@ -14,7 +14,8 @@ import pytest
 
 from domain.delivery_events import SpecDrafted, SpecNeedsDetail
 from domain.spec.draft import NeedsDetail
-from infra.claude_spec import ROUNDS, ClaudeDrafter, DraftFailed
+from infra.claude.asker import Asker, NoAnswer
+from infra.claude_spec import ROUNDS, ClaudeDrafter
 from infra.ports import Context
 from services.sovereign_factory.assembly import Assembly
 from services.sovereign_factory.service import SovereignFactory
@@ -115,7 +116,9 @@ def model() -> Iterator[Model]:
 
 
 def drafter(model: Model) -> ClaudeDrafter:
-    return ClaudeDrafter(api_key="k", model="model-x", base_url=model.url, retries=0, timeout_s=10)
+    return ClaudeDrafter(
+        Asker(api_key="k", model="model-x", base_url=model.url, retries=0, timeout_s=10)
+    )
 
 
 async def test_a_valid_answer_becomes_a_completed_spec(model: Model) -> None:
@@ -144,7 +147,7 @@ async def test_a_wrong_answer_is_sent_back_with_what_is_wrong(model: Model) -> N
 async def test_it_gives_up_after_some_rounds(model: Model) -> None:
     for _ in range(ROUNDS):
         model.say("nonsense")
-    with pytest.raises(DraftFailed, match=f"after {ROUNDS} rounds"):
+    with pytest.raises(NoAnswer, match=f"after {ROUNDS} rounds"):
         await drafter(model).draft(intent(), version="1.0.0")
     assert len(model.asked) == ROUNDS
 
@@ -152,13 +155,13 @@ async def test_it_gives_up_after_some_rounds(model: Model) -> None:
 @pytest.mark.parametrize("stop", ["refusal", "max_tokens"])
 async def test_a_refusal_or_a_cut_answer_is_no_draft(model: Model, stop: str) -> None:
     model.say(GOOD, stop=stop)
-    with pytest.raises(DraftFailed, match=stop):
+    with pytest.raises(NoAnswer, match=stop):
         await drafter(model).draft(intent(), version="1.0.0")
 
 
 async def test_an_error_of_the_model_is_no_draft(model: Model) -> None:
     model.fail(500)
-    with pytest.raises(DraftFailed):
+    with pytest.raises(NoAnswer):
         await drafter(model).draft(intent(), version="1.0.0")
 
 
