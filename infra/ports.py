@@ -4,7 +4,7 @@ Adapters: ``infra.nats``, ``infra.views``.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -67,7 +67,7 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events in log order; ``position`` is the last one's, ``pending`` how many more match."""
+    """Events in log order; ``position`` is how far they reach, ``pending`` how many more match."""
 
     events: Sequence[Recorded[Event]]
     position: int
@@ -123,8 +123,18 @@ class EventLog(Protocol):
     async def last_position(self) -> int:
         """The position of the newest message of the whole log; 0 when it is empty."""
 
-    def follow(self, subjects: Sequence[str], *, after: int = 0, batch: int = 500) -> Subscription:
-        """Everything on these subjects (wildcards allowed) after a position, then what comes."""
+    def follow(
+        self,
+        subjects: Sequence[str],
+        *,
+        after: int = 0,
+        batch: int = 500,
+        events: Collection[type[Event]] | None = None,
+    ) -> Subscription:
+        """Everything on these subjects (wildcards allowed) after a position, then what comes.
+
+        With ``events``, those alone are handed out; the others count as read.
+        """
 
 
 class ObjectStore(Protocol):

@@ -1,47 +1,38 @@
-"""An instance's views in one SQLite file: rows and checkpoint change in one transaction.
+"""An instance's views: what the log says, folded as it comes, beside the position it is read to.
 
-Delivery    batches from ``EventLog.follow``; an event at or before the checkpoint is skipped.
+Delivery    batches from ``EventLog.follow``; an event at or before the checkpoint is skipped. Only
+            events that a table names are decoded.
+Stored      ``infra.view_file``: rows and checkpoint in one transaction.
 Rebuild     the file's name holds a digest of its tables (names, versions, columns): a changed view
             starts a file of its own from position 0 beside the old one, which goes once the new
             one has caught up. A damaged file is dropped and built again.
 """
 
 import asyncio
-import base64
-import binascii
 import hashlib
 import json
-import sqlite3
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import structlog
 from pydantic import BaseModel
 
-from domain.errors import Invalid, TransientError
+from domain.errors import TransientError
 from domain.event import Event
 from domain.recorded import Recorded
 from domain.view import Table
-from infra.ports import Batch, EventLog, Page, Subscription
+from infra.ports import Batch, EventLog, Subscription
+from infra.view_file import CHANGES_MAX, COMMIT_S, Rows, ViewFile
 
 Row = TypeVar("Row", bound=BaseModel)
-Scalar = str | int | float | bool | None
-
-LIMIT_MAX = 500
-HOT_ROWS_MAX = 4000  # of all tables together: a row is usually folded again soon, or never
-BATCH = 1000  # a row that changes often is stored once a batch; the loop stands still for one
-_HORIZON_EVERY_S = 0.02  # how soon a waiting reader asks the log how far the silence reaches
-
-_log = structlog.get_logger(__name__)
-
-_Key = tuple[str, str]  # name of the table, key of the row
 Watcher = Callable[[str, Any], None]
 
+BATCH = 1000  # the loop stands still for one
+_HORIZON_EVERY_S = 0.02  # how soon a waiting reader asks the log how far the silence reaches
 
-class SqliteViews:
+
+class SqliteViews(ViewFile):
     """Implements ``infra.ports.Views``. Use it from one event loop; queries are plain calls."""
 
     def __init__(self, directory: Path, tables: Sequence[Table[Any]]) -> None:
@@ -49,24 +40,29 @@ class SqliteViews:
         names = [table.name for table in tables]
         if len(set(names)) != len(names):
             raise ValueError(f"two tables have one name: {sorted(names)}")
-        self._tables = {table.name: table for table in tables}
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
-        self._path = directory / f"views-{_signature(tables)}.sqlite"
-        self._db = self._open()
-        row = self._db.execute("SELECT position FROM checkpoint").fetchone()
-        self._applied: int = row[0]
-        self._horizon: int = row[0]
+        super().__init__(directory / f"views-{_signature(tables)}.sqlite", tables)
+        self._tables = tuple(tables)
+        self._concerned = _Concerned(self._rows.values())
+        self._horizon = self._applied
         self._pending = 0
         self._subscription: Subscription | None = None
         self._changed = asyncio.Event()
-        self._hot: OrderedDict[_Key, BaseModel] = OrderedDict()  # as they stand in the file
-        self._watchers: list[tuple[str, Watcher]] = []
+        self._uncommitted = asyncio.Event()
+        self._watchers: list[tuple[Rows[Any], Watcher]] = []
 
     @property
     def subjects(self) -> tuple[str, ...]:
         """The log's subjects that these views need, each once."""
-        return tuple(sorted({s for table in self._tables.values() for s in table.subjects}))
+        return tuple(sorted({s for table in self._tables for s in table.subjects}))
+
+    @property
+    def events(self) -> frozenset[type[Event]] | None:
+        """The events that these views need; None: every one on their subjects."""
+        if not all(table.events for table in self._tables):
+            return None
+        return frozenset(event for table in self._tables for event in table.events)
 
     @property
     def position(self) -> int:
@@ -81,43 +77,54 @@ class SqliteViews:
 
         Raises:
             PoisonError: an event cannot be read, or is newer than this version; nothing is skipped.
+            sqlite3.Error: the file cannot be written.
         """
         if not self.subjects:
             await asyncio.Event().wait()
-        subscription = log.follow(self.subjects, after=self._applied, batch=BATCH)
+        subscription = log.follow(
+            self.subjects, after=self._applied, batch=BATCH, events=self.events
+        )
         self._subscription = subscription
+        tasks = [
+            asyncio.create_task(self._read(subscription)),
+            asyncio.create_task(self._keep_committed()),
+        ]
         try:
-            async for batch in subscription:
-                self.apply(batch)
-                if batch.pending == 0:
-                    self._drop_older_files()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
             self._subscription = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await subscription.close()
 
     def apply(self, batch: Batch) -> None:
-        """Fold one batch and move the checkpoint, in one transaction."""
-        before: dict[_Key, BaseModel | None] = {}
-        rows: dict[_Key, BaseModel | None] = {}
-        for recorded in batch.events:
-            if recorded.position > self._applied:
-                self._fold(recorded, before, rows)
-        position = max(batch.position, self._applied)
-        self._db.execute("BEGIN IMMEDIATE")
+        """Fold one batch: all of it or, when an event cannot be folded, nothing."""
+        self._usable()
         try:
-            self._store(before, rows)
-            self._db.execute("UPDATE checkpoint SET position = ?", (position,))
-            self._db.execute("COMMIT")
+            for recorded in batch.events:
+                if recorded.position > self._applied:
+                    self._fold(recorded)
         except BaseException:
-            self._db.execute("ROLLBACK")
+            for rows in self._rows.values():
+                rows.fresh.clear()
             raise
-        self._applied = position
+        told = [
+            (watcher, key, row)
+            for rows, watcher in self._watchers
+            for key, row in rows.fresh.items()
+        ]
+        for rows in self._rows.values():
+            rows.settle()
+        self._applied = max(batch.position, self._applied)
         self._pending = batch.pending
-        self._keep_hot(rows)
-        for name, watcher in self._watchers:
-            for (table, key), row in rows.items():
-                if table == name:
-                    watcher(key, row)
+        if self._changes >= CHANGES_MAX:
+            self.commit()
+        self._uncommitted.set()
+        for watcher, key, row in told:
+            watcher(key, row)
         self.wake()
 
     @contextmanager
@@ -126,86 +133,14 @@ class SqliteViews:
     ) -> Iterator[None]:
         """Within the block, tell ``watcher`` of every changed row (None: it is gone).
 
-        It is called after the change is stored, in no particular order within a batch.
+        It is called once the change counts, in no particular order within a batch.
         """
-        entry = (table.name, watcher)
+        entry = (self._rows[table.name], watcher)
         self._watchers.append(entry)
         try:
             yield
         finally:
             self._watchers.remove(entry)
-
-    def get(self, table: Table[Row], key: str) -> Row | None:
-        hot = self._hot.get((table.name, key))
-        if hot is not None:
-            return hot  # type: ignore[return-value]  # the table's name gives its type
-        found = self._db.execute(
-            f"SELECT body FROM {_quoted(table.name)} WHERE key = ?", (key,)
-        ).fetchone()
-        return None if found is None else table.row.model_validate_json(found[0])
-
-    def after(self, table: Table[Row], key: str, *, limit: int) -> list[Row]:
-        found = self._db.execute(
-            f"SELECT body FROM {_quoted(table.name)} WHERE key > ? ORDER BY key LIMIT ?",
-            (key, limit),
-        )
-        return [table.row.model_validate_json(body) for (body,) in found]
-
-    def all(self, table: Table[Row], **where: object) -> list[Row]:
-        condition, values = _where(table, where)
-        found = self._db.execute(
-            f"SELECT body FROM {_quoted(table.name)} {condition} ORDER BY key", values
-        )
-        return [table.row.model_validate_json(body) for (body,) in found]
-
-    def count(
-        self, table: Table[Any], *, below: tuple[str, object] | None = None, **where: object
-    ) -> int:
-        condition, values = _where(table, where)
-        if below is not None:
-            condition = f"{condition} AND" if condition else "WHERE"
-            condition += f" {_column(table, below[0], 'below')} < ?"
-            values.append(below[1])
-        found = self._db.execute(f"SELECT count(*) FROM {_quoted(table.name)} {condition}", values)
-        return int(found.fetchone()[0])
-
-    def page(
-        self,
-        table: Table[Row],
-        *,
-        where: Mapping[str, object] | None = None,
-        text: str = "",
-        order: str = "",
-        descending: bool = False,
-        limit: int = 50,
-        cursor: str = "",
-    ) -> Page:
-        if not 1 <= limit <= LIMIT_MAX:
-            raise Invalid("limit", f"must be between 1 and {LIMIT_MAX}")
-        column = _column(table, order, "order") if order else "key"
-        condition, values = _where(table, where or {})
-        if text:
-            condition = f"{condition} AND" if condition else "WHERE"
-            condition += " body LIKE ? ESCAPE '\\'"
-            values.append(f"%{_like(text)}%")
-        name = _quoted(table.name)
-        total = int(
-            self._db.execute(f"SELECT count(*) FROM {name} {condition}", values).fetchone()[0]
-        )
-        if cursor:
-            condition = f"{condition} AND" if condition else "WHERE"
-            condition += f" ({column}, key) {'<' if descending else '>'} (?, ?)"
-            values.extend(_decode_cursor(cursor))
-        direction = "DESC" if descending else "ASC"
-        found = self._db.execute(
-            f"SELECT {column}, key, body FROM {name} {condition}"
-            f" ORDER BY {column} {direction}, key {direction} LIMIT ?",
-            [*values, limit + 1],
-        ).fetchall()
-        rows = [table.row.model_validate_json(body) for _, _, body in found[:limit]]
-        more = len(found) > limit
-        after = _encode_cursor(found[limit - 1][0], found[limit - 1][1]) if more else ""
-        return Page(rows, after, total)
 
     async def reach(self, position: int, *, timeout_s: float = 5.0) -> None:
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -228,15 +163,25 @@ class SqliteViews:
             return False
         return True
 
-    def dump(self) -> dict[str, dict[str, str]]:
-        """Every row of every table as JSON, by key: for comparing two sets of views."""
-        return {
-            name: dict(self._db.execute(f"SELECT key, body FROM {_quoted(name)} ORDER BY key"))
-            for name in sorted(self._tables)
-        }
+    def wake(self) -> None:
+        """Let everyone who waits for a change look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-    def close(self) -> None:
-        self._db.close()
+    async def _read(self, subscription: Subscription) -> None:
+        caught_up = False
+        async for batch in subscription:
+            self.apply(batch)
+            if batch.pending == 0 and not caught_up:
+                caught_up = True
+                self._drop_older_files()
+
+    async def _keep_committed(self) -> None:
+        while True:
+            await self._uncommitted.wait()
+            await asyncio.sleep(COMMIT_S)
+            self._uncommitted.clear()
+            self.commit()
 
     async def _look_ahead(self) -> None:
         """Events of other subjects also count: ask how far the log is empty for these views."""
@@ -248,151 +193,44 @@ class SqliteViews:
                 self._horizon = horizon
                 self.wake()
 
-    def wake(self) -> None:
-        """Let everyone who waits for a change look again."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    def _fold(
-        self,
-        recorded: Recorded[Event],
-        before: dict[_Key, BaseModel | None],
-        rows: dict[_Key, BaseModel | None],
-    ) -> None:
-        for name, table in self._tables.items():
+    def _fold(self, recorded: Recorded[Event]) -> None:
+        for rows in self._concerned[type(recorded.event)]:
+            table = rows.table
             for key in table.keys(recorded):
-                at = (name, key)
-                if at not in rows:
-                    before[at] = rows[at] = None if table.once else self.get(table, key)
-                rows[at] = table.fold(rows[at], recorded, key)
-
-    def _store(
-        self,
-        before: Mapping[_Key, BaseModel | None],
-        rows: Mapping[_Key, BaseModel | None],
-    ) -> None:
-        new: dict[str, list[list[Any]]] = {}
-        for at, row in rows.items():
-            name, key = at
-            was = before[at]
-            if row is was:
-                continue
-            if row is None:
-                self._db.execute(f"DELETE FROM {_quoted(name)} WHERE key = ?", (key,))
-            elif was is None:
-                columns = self._tables[name].columns
-                values = [key, row.model_dump_json(), *[getattr(row, c) for c in columns]]
-                new.setdefault(name, []).append(values)
-            else:
-                self._update(self._tables[name], key, was, row)
-        for name, many in new.items():
-            marks = ", ".join("?" for _ in many[0])
-            self._db.executemany(f"INSERT OR REPLACE INTO {_quoted(name)} VALUES ({marks})", many)
-
-    def _update(self, table: Table[Any], key: str, before: BaseModel, row: BaseModel) -> None:
-        # Only what changed: every column named here costs the update of an index.
-        changed = [c for c in table.columns if getattr(row, c) != getattr(before, c)]
-        columns = [getattr(row, column) for column in changed]
-        names = "".join(f", {_quoted(column)} = ?" for column in changed)
-        self._db.execute(
-            f"UPDATE {_quoted(table.name)} SET body = ?{names} WHERE key = ?",
-            [row.model_dump_json(), *columns, key],
-        )
-
-    def _keep_hot(self, rows: Mapping[_Key, BaseModel | None]) -> None:
-        hot = self._hot
-        for at, row in rows.items():
-            if row is None:
-                hot.pop(at, None)
-            elif not self._tables[at[0]].once:
-                hot[at] = row
-                hot.move_to_end(at)
-        while len(hot) > HOT_ROWS_MAX:
-            hot.popitem(last=False)
-
-    def _open(self) -> sqlite3.Connection:
-        try:
-            return self._create()
-        except sqlite3.DatabaseError:
-            _log.warning("views_damaged", path=str(self._path), action="rebuild from position 0")
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-            return self._create()
-
-    def _create(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA journal_mode = WAL")
-        # NORMAL: a power loss may drop the newest rows and their checkpoint: folded again.
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("CREATE TABLE IF NOT EXISTS checkpoint (position INTEGER NOT NULL)")
-        db.execute("INSERT INTO checkpoint SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM checkpoint)")
-        for table in self._tables.values():
-            name = _quoted(table.name)
-            columns = "".join(f", {_quoted(column)}" for column in table.columns)
-            db.execute(
-                f"CREATE TABLE IF NOT EXISTS {name}"
-                f" (key TEXT PRIMARY KEY, body TEXT NOT NULL{columns}) WITHOUT ROWID"
-            )
-            for column in table.columns:
-                index = _quoted(f"{table.name}_{column}")
-                db.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {name} ({_quoted(column)}, key)")
-        return db
+                before = rows.before(self._db, key)
+                after = table.fold(before, recorded, key)
+                if after is not before:
+                    rows.fresh[key] = after
 
     def _drop_older_files(self) -> None:
+        self.commit()
         for path in self._directory.glob("views-*.sqlite*"):
             if not path.name.startswith(self._path.name):
                 path.unlink(missing_ok=True)
 
 
+class _Concerned(dict[type[Event], tuple[Rows[Any], ...]]):
+    """The rows that an event may change, by its type; filled as types come."""
+
+    def __init__(self, every: Iterable[Rows[Any]]) -> None:
+        super().__init__()
+        self._every = tuple(every)
+
+    def __missing__(self, kind: type[Event]) -> tuple[Rows[Any], ...]:
+        found = tuple(rows for rows in self._every if rows.table.wants(kind))
+        self[kind] = found
+        return found
+
+
 def _signature(tables: Iterable[Table[Any]]) -> str:
     shape = sorted(
-        (table.name, table.version, sorted(table.subjects), list(table.columns)) for table in tables
+        (
+            table.name,
+            table.version,
+            sorted(table.subjects),
+            sorted(event.__name__ for event in table.events),
+            list(table.columns),
+        )
+        for table in tables
     )
     return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16]
-
-
-def _quoted(name: str) -> str:
-    if not name.replace("_", "a").isalnum():
-        raise ValueError(f"not an SQL name: {name!r}")
-    return f'"{name}"'
-
-
-def _column(table: Table[Any], name: str, field: str) -> str:
-    if name not in table.columns:
-        raise Invalid(field, f"{name!r} is not one of {', '.join(table.columns)}")
-    return _quoted(name)
-
-
-def _where(table: Table[Any], where: Mapping[str, object]) -> tuple[str, list[Any]]:
-    conditions: list[str] = []
-    values: list[Any] = []
-    for name, wanted in where.items():
-        column = _column(table, name, "where")
-        if isinstance(wanted, tuple | list | frozenset | set):
-            conditions.append(f"{column} IN ({', '.join('?' for _ in wanted)})")
-            values.extend(wanted)
-        else:
-            conditions.append(f"{column} IS ?")
-            values.append(wanted)
-    return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
-
-
-def _like(text: str) -> str:
-    for char in ("\\", "%", "_"):
-        text = text.replace(char, f"\\{char}")
-    return text
-
-
-def _encode_cursor(value: Scalar, key: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([value, key]).encode()).decode().rstrip("=")
-
-
-def _decode_cursor(cursor: str) -> tuple[Scalar, str]:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        value, key = json.loads(base64.urlsafe_b64decode(padded.encode()))
-    except (binascii.Error, ValueError, TypeError):
-        raise Invalid("cursor", "is not a cursor of this list") from None
-    if not isinstance(key, str) or isinstance(value, list | dict):
-        raise Invalid("cursor", "is not a cursor of this list")
-    return value, key

@@ -1,6 +1,6 @@
 """The log as a leader may use it: what is fenced is written only while the lease is confirmed."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from domain.errors import TransientError
 from domain.event import Event
@@ -28,8 +28,15 @@ class LogReads:
     async def last_position(self) -> int:
         return await self._log.last_position()
 
-    def follow(self, subjects: Sequence[str], *, after: int = 0, batch: int = 500) -> Subscription:
-        return self._log.follow(subjects, after=after, batch=batch)
+    def follow(
+        self,
+        subjects: Sequence[str],
+        *,
+        after: int = 0,
+        batch: int = 500,
+        events: Collection[type[Event]] | None = None,
+    ) -> Subscription:
+        return self._log.follow(subjects, after=after, batch=batch, events=events)
 
 
 class GatedLog(LogReads):

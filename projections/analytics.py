@@ -32,7 +32,7 @@ from domain.intent import (
     IntentRefused,
 )
 from domain.recorded import Recorded
-from domain.view import Table
+from domain.view import Table, updated
 
 
 class Day(BaseModel):
@@ -93,11 +93,11 @@ _DECIDED = {
 def _counter(event: Any) -> str:
     if isinstance(event, DecisionMade):
         return _DECIDED[event.decision]
-    return _COUNTED.get(type(event), "")
+    return _COUNTED[type(event)]
 
 
 def _keys(recorded: Recorded[Any]) -> Iterable[str]:
-    return (recorded.event.at.date().isoformat(),) if _counter(recorded.event) else ()
+    return (recorded.event.at.date().isoformat(),)
 
 
 def _fold(row: Day | None, recorded: Recorded[Any], key: str) -> Day | None:
@@ -107,7 +107,7 @@ def _fold(row: Day | None, recorded: Recorded[Any], key: str) -> Day | None:
     changed: dict[str, Any] = {counter: getattr(day, counter) + 1}
     if isinstance(event, AlignmentAssessed):
         changed["score_sum"] = round(day.score_sum + event.assessment.alignment_score, 6)
-    return day.model_copy(update=changed)
+    return updated(day, changed)
 
 
 DAYS = Table(
@@ -115,6 +115,7 @@ DAYS = Table(
     version=1,
     subjects=("events.intent.>", "events.governance.>", "events.build.>", "events.deployment.>"),
     row=Day,
+    events=(DecisionMade, *_COUNTED),
     keys=_keys,
     fold=_fold,
     columns=("date",),

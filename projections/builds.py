@@ -29,7 +29,7 @@ from domain.delivery_events import (
 from domain.event import Event, Value
 from domain.recorded import Recorded
 from domain.sandbox import SandboxLevel
-from domain.view import Table
+from domain.view import Table, updated
 
 Status = Literal[
     "specified",  # its SPEC is not accepted yet
@@ -104,8 +104,7 @@ def _keys(recorded: Recorded[Any]) -> tuple[str, ...]:
     event = recorded.event
     if isinstance(event, _SPEC):
         return (build_id(event.intent_id, event.attempt),)
-    known = isinstance(event, _BUILD + _DEPLOYMENT) and event.build_id
-    return (event.build_id,) if known else ()
+    return (event.build_id,) if event.build_id else ()
 
 
 def _fold(row: BuildRow | None, recorded: Recorded[Any], key: str) -> BuildRow | None:
@@ -125,7 +124,7 @@ def _fold(row: BuildRow | None, recorded: Recorded[Any], key: str) -> BuildRow |
     changes = _changes(row, event)
     if not isinstance(event, SpecDrafted | SpecOptimized):
         changes |= {"steps": (*row.steps, _step(recorded))}
-    return row.model_copy(update={**changes, "at": event.at})
+    return updated(row, {**changes, "at": event.at})
 
 
 def _step(recorded: Recorded[Any]) -> BuildStep:
@@ -221,6 +220,7 @@ BUILDS: Table[BuildRow] = Table(
     version=1,
     subjects=("events.spec.>", "events.build.>", "events.deployment.>"),
     row=BuildRow,
+    events=_SPEC + _BUILD + _DEPLOYMENT,
     keys=_keys,
     fold=_fold,
     columns=("status", "service_name", "intent_id", "position", "claimed"),

@@ -20,7 +20,7 @@ from domain.delivery_events import (
 )
 from domain.event import Value
 from domain.recorded import Recorded
-from domain.view import Table
+from domain.view import Table, updated
 
 DeploymentStatus = Literal["deploying", "healthy", "failed", "retired"]
 
@@ -63,15 +63,14 @@ _EVENTS = (
 
 
 def _keys(recorded: Recorded[Any]) -> tuple[str, ...]:
-    event = recorded.event
-    return (event.service_name,) if isinstance(event, _EVENTS) else ()
+    return (recorded.event.service_name,)
 
 
 def _fold(row: DeploymentRow | None, recorded: Recorded[Any], key: str) -> DeploymentRow | None:
     event: DeploymentEvent = recorded.event
     row = row or DeploymentRow(service_name=key, position=recorded.position, at=event.at)
     changes = _changes(row, recorded)
-    return row.model_copy(update={**changes, "position": recorded.position, "at": event.at})
+    return updated(row, {**changes, "position": recorded.position, "at": event.at})
 
 
 def _changes(row: DeploymentRow, recorded: Recorded[Any]) -> dict[str, Any]:
@@ -134,7 +133,7 @@ def _rolled_back(row: DeploymentRow, event: DeploymentRolledBack) -> dict[str, A
 
 def _marked(row: DeploymentRow, version: str, status: str) -> tuple[Release, ...]:
     return tuple(
-        release.model_copy(update={"status": status}) if release.version == version else release
+        updated(release, {"status": status}) if release.version == version else release
         for release in row.releases
     )
 
@@ -144,6 +143,7 @@ DEPLOYMENTS: Table[DeploymentRow] = Table(
     version=1,
     subjects=("events.deployment.>",),
     row=DeploymentRow,
+    events=_EVENTS,
     keys=_keys,
     fold=_fold,
     columns=("status", "position"),
@@ -162,8 +162,7 @@ class PortRow(Value):
 
 
 def _port_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
-    event = recorded.event
-    return (str(event.base),) if isinstance(event, PortReserved | PortReleased) else ()
+    return (str(recorded.event.base),)
 
 
 def _fold_port(row: PortRow | None, recorded: Recorded[Any], _: str) -> PortRow | None:
@@ -178,6 +177,7 @@ PORTS: Table[PortRow] = Table(
     version=1,
     subjects=("events.port.>",),
     row=PortRow,
+    events=(PortReserved, PortReleased),
     keys=_port_keys,
     fold=_fold_port,
     columns=("service_name",),

@@ -14,7 +14,7 @@ from domain.delivery_events import (
     DeploymentStarted,
 )
 from domain.recorded import Recorded
-from domain.view import Table
+from domain.view import Table, updated
 
 RELEASES_KEPT = 10
 
@@ -35,11 +35,7 @@ class Desired(BaseModel):
 
 
 def _keys(recorded: Recorded[Any]) -> Iterable[str]:
-    match recorded.event:
-        case DeploymentStarted() | DeploymentRolledBack() | DeploymentRetired():
-            return (recorded.event.service_name,)
-        case _:
-            return ()
+    return (recorded.event.service_name,)
 
 
 def _fold(row: Desired | None, recorded: Recorded[Any], key: str) -> Desired | None:
@@ -61,7 +57,7 @@ def _fold(row: Desired | None, recorded: Recorded[Any], key: str) -> Desired | N
                 changes["wanted"] = back if back in row.releases else ""
         case DeploymentRetired():
             changes["wanted"] = ""
-    return row.model_copy(update=changes)
+    return updated(row, changes)
 
 
 DESIRED = Table(
@@ -69,6 +65,7 @@ DESIRED = Table(
     version=1,
     subjects=("events.deployment.>",),
     row=Desired,
+    events=(DeploymentStarted, DeploymentRolledBack, DeploymentRetired),
     keys=_keys,
     fold=_fold,
 )

@@ -41,7 +41,7 @@ from domain.intent import (
     Priority,
 )
 from domain.recorded import Recorded
-from domain.view import Table
+from domain.view import Table, updated
 
 _ENDED = (IntentCancelled, IntentCompleted, IntentFailed)
 _POSITIONS = 10**15  # more than any log holds: priority first, then the order of arrival
@@ -64,10 +64,7 @@ _OF_UNDECIDED = (IntentQueued, IntentReprioritized, DecisionMade, *_ENDED)
 
 
 def _undecided_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
-    event = recorded.event
-    if isinstance(event, _OF_UNDECIDED):
-        return (event.intent_id,)
-    return ()
+    return (recorded.event.intent_id,)
 
 
 def _fold_undecided(row: Undecided | None, recorded: Recorded[Any], _: str) -> Undecided | None:
@@ -85,7 +82,7 @@ def _fold_undecided(row: Undecided | None, recorded: Recorded[Any], _: str) -> U
         return None
     if isinstance(event, IntentReprioritized):
         rank = _rank(event.priority, row.position)
-        return row.model_copy(update={"priority": event.priority, "rank": rank})
+        return updated(row, {"priority": event.priority, "rank": rank})
     if isinstance(event, DecisionMade) and event.attempt < row.attempt:
         return row
     return None  # decided, or ended before that
@@ -100,6 +97,7 @@ UNDECIDED: Table[Undecided] = Table(
     version=1,
     subjects=("events.intent.>", "events.governance.>"),
     row=Undecided,
+    events=_OF_UNDECIDED,
     keys=_undecided_keys,
     fold=_fold_undecided,
     columns=("rank",),
@@ -136,10 +134,7 @@ class DecisionRow(Value):
 
 
 def _decision_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
-    event = recorded.event
-    if isinstance(event, DecisionMade | DecisionOverridden):
-        return (event.decision_id,)
-    return ()
+    return (recorded.event.decision_id,)
 
 
 def _fold_decision(row: DecisionRow | None, recorded: Recorded[Any], _: str) -> DecisionRow | None:
@@ -147,12 +142,13 @@ def _fold_decision(row: DecisionRow | None, recorded: Recorded[Any], _: str) -> 
     if isinstance(event, DecisionMade):
         return _decision_row(event, recorded.position)
     if isinstance(event, DecisionOverridden) and row is not None:
-        return row.model_copy(
-            update={
+        return updated(
+            row,
+            {
                 "overridden_to": event.decision,
                 "overridden_by": event.by,
                 "override_reason": event.reason,
-            }
+            },
         )
     return row
 
@@ -186,6 +182,7 @@ DECISIONS: Table[DecisionRow] = Table(
     version=1,
     subjects=("events.governance.>",),
     row=DecisionRow,
+    events=(DecisionMade, DecisionOverridden),
     keys=_decision_keys,
     fold=_fold_decision,
     columns=("position", "decision", "intent_id", "policy_applied", "mode", "risk_level", "tier"),
@@ -257,8 +254,7 @@ _APPROVAL_EVENTS = (
 
 
 def _approval_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
-    event = recorded.event
-    return (event.intent_id,) if isinstance(event, _APPROVAL_EVENTS) else ()
+    return (recorded.event.intent_id,)
 
 
 def _fold_approval(row: ApprovalRow | None, recorded: Recorded[Any], _: str) -> ApprovalRow | None:
@@ -272,7 +268,7 @@ def _fold_approval(row: ApprovalRow | None, recorded: Recorded[Any], _: str) -> 
     if isinstance(event, ApprovalEscalated):
         same = event.approval_id == row.approval_id
         told = {"escalated_to": event.to, "escalates_ts": _NEVER}
-        return row.model_copy(update=told) if same else row
+        return updated(row, told) if same else row
     if isinstance(event, DecisionOverridden):
         return _ended(row, "overridden", recorded, by=event.by, reason=event.reason)
     if isinstance(event, DecisionMade):
@@ -322,28 +318,30 @@ def _answered(
     row: ApprovalRow, event: ApprovalGranted | ApprovalRejected | ApprovalExpired
 ) -> ApprovalRow:
     if isinstance(event, ApprovalExpired):
-        return row.model_copy(update={"status": "expired", "ended_at": event.at})
+        return updated(row, {"status": "expired", "ended_at": event.at})
     if isinstance(event, ApprovalRejected):
-        return row.model_copy(
-            update={
+        return updated(
+            row,
+            {
                 "status": "rejected",
                 "answered_by": event.approver,
                 "reason": event.reason,
                 "ended_at": event.at,
-            }
+            },
         )
     voice = event.on_behalf_of or event.approver  # a delegate and whom he stands for are one
     granted_by = (*(n for n in row.granted_by if n != voice), voice)
     enough = len(granted_by) >= row.quorum
-    return row.model_copy(
-        update={
+    return updated(
+        row,
+        {
             "status": "granted" if enough else "pending",
             "granted_by": granted_by,
             "answered_by": event.approver,
             "reason": event.comment,
             "warning": event.warning or row.warning,
             "ended_at": event.at if enough else None,
-        }
+        },
     )
 
 
@@ -355,13 +353,14 @@ def _ended(
     by: str = "",
     reason: str,
 ) -> ApprovalRow:
-    return row.model_copy(
-        update={
+    return updated(
+        row,
+        {
             "status": status,
             "answered_by": by or row.answered_by,
             "reason": reason,
             "ended_at": recorded.event.at,
-        }
+        },
     )
 
 
@@ -370,6 +369,7 @@ APPROVALS: Table[ApprovalRow] = Table(
     version=2,
     subjects=("events.intent.>", "events.governance.>"),
     row=ApprovalRow,
+    events=_APPROVAL_EVENTS,
     keys=_approval_keys,
     fold=_fold_approval,
     columns=(
@@ -405,8 +405,7 @@ class GlassRow(Value):
 
 
 def _glass_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
-    event = recorded.event
-    return (event.intent_id,) if isinstance(event, BreakGlassUsed | BreakGlassReviewed) else ()
+    return (recorded.event.intent_id,)
 
 
 def _fold_glass(row: GlassRow | None, recorded: Recorded[Any], _: str) -> GlassRow | None:
@@ -414,15 +413,16 @@ def _fold_glass(row: GlassRow | None, recorded: Recorded[Any], _: str) -> GlassR
     if isinstance(event, BreakGlassUsed):
         values = event.model_dump(exclude={"type"})
         return GlassRow(**values, position=recorded.position)
-    if row is None or not isinstance(event, BreakGlassReviewed):
-        return row
-    return row.model_copy(
-        update={
+    if row is None:
+        return None
+    return updated(
+        row,
+        {
             "open": False,
             "reviewed_by": event.by,
             "justified": event.justified,
             "comment": event.comment,
-        }
+        },
     )
 
 
@@ -431,6 +431,7 @@ GLASS: Table[GlassRow] = Table(
     version=1,
     subjects=("events.governance.>",),
     row=GlassRow,
+    events=(BreakGlassUsed, BreakGlassReviewed),
     keys=_glass_keys,
     fold=_fold_glass,
     columns=("open", "position"),
@@ -455,13 +456,11 @@ MODE_KEY = "mode"
 
 
 def _mode_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
-    return (MODE_KEY,) if isinstance(recorded.event, ModeChanged) else ()
+    return (MODE_KEY,)
 
 
 def _fold_mode(row: ModeRow | None, recorded: Recorded[Any], _: str) -> ModeRow | None:
-    event = recorded.event
-    if not isinstance(event, ModeChanged):
-        return row
+    event: ModeChanged = recorded.event
     present = event.user_present
     return ModeRow(
         mode=event.mode,
@@ -478,6 +477,7 @@ MODE: Table[ModeRow] = Table(
     version=1,
     subjects=("events.governance.mode",),
     row=ModeRow,
+    events=(ModeChanged,),
     keys=_mode_keys,
     fold=_fold_mode,
 )
@@ -496,9 +496,7 @@ class PolicyRow(Value):
 
 def _policy_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
     event = recorded.event
-    if isinstance(event, PolicyAdopted):
-        return (event.policy.policy_id,)
-    return (event.policy_id,) if isinstance(event, PolicyRetired) else ()
+    return (event.policy.policy_id if isinstance(event, PolicyAdopted) else event.policy_id,)
 
 
 def _fold_policy(row: PolicyRow | None, recorded: Recorded[Any], _: str) -> PolicyRow | None:
@@ -512,16 +510,17 @@ def _fold_policy(row: PolicyRow | None, recorded: Recorded[Any], _: str) -> Poli
             since=event.at,
             position=recorded.position,
         )
-    if row is None or not isinstance(event, PolicyRetired):
-        return row
-    return row.model_copy(
-        update={
+    if row is None:
+        return None
+    return updated(
+        row,
+        {
             "retired": True,
             "by": event.by,
             "reason": event.reason,
             "since": event.at,
             "position": recorded.position,
-        }
+        },
     )
 
 
@@ -530,6 +529,7 @@ POLICIES: Table[PolicyRow] = Table(
     version=1,
     subjects=("events.governance.policies",),
     row=PolicyRow,
+    events=(PolicyAdopted, PolicyRetired),
     keys=_policy_keys,
     fold=_fold_policy,
     columns=("retired",),
@@ -570,7 +570,7 @@ _AUDITED = (
 
 
 def _audit_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
-    return (f"{recorded.position:016d}",) if isinstance(recorded.event, _AUDITED) else ()
+    return (f"{recorded.position:016d}",)
 
 
 def _fold_audit(row: AuditRow | None, recorded: Recorded[Any], _: str) -> AuditRow | None:
@@ -634,6 +634,7 @@ AUDIT: Table[AuditRow] = Table(
     version=2,
     subjects=("events.governance.>",),
     row=AuditRow,
+    events=_AUDITED,
     keys=_audit_keys,
     fold=_fold_audit,
     once=True,

@@ -21,7 +21,7 @@ from domain.instance import (
     OutageEnded,
 )
 from domain.recorded import Recorded
-from domain.view import Table
+from domain.view import Table, updated
 
 State = Literal["starting", "ready", "dead"]
 Role = Literal["active", "standby", "none"]
@@ -100,14 +100,14 @@ _EVENTS = (
 
 
 def _keys(recorded: Recorded[Any]) -> Iterable[str]:
-    return (recorded.event.service,) if isinstance(recorded.event, _EVENTS) else ()
+    return (recorded.event.service,)
 
 
 def _fold(row: Group | None, recorded: Recorded[Any], key: str) -> Group | None:
     group = row or Group(service=key)
     event = recorded.event
     changed = _of_leadership(group, recorded) if _about_leading(event) else _of_life(group, event)
-    return group.model_copy(update={**changed, "position": recorded.position})
+    return updated(group, {**changed, "position": recorded.position})
 
 
 def _about_leading(event: Any) -> bool:
@@ -195,7 +195,7 @@ def _died(group: Group, event: InstanceDied) -> dict[str, Any]:
 
 def _member(group: Group, instance: str, update: dict[str, Any]) -> dict[str, Any]:
     member = group.members.get(instance) or Member(instance=instance)
-    return {"members": {**group.members, instance: member.model_copy(update=update)}}
+    return {"members": {**group.members, instance: updated(member, update)}}
 
 
 GROUPS = Table(
@@ -203,6 +203,7 @@ GROUPS = Table(
     version=2,
     subjects=("events.instance.>", "events.leadership.>"),
     row=Group,
+    events=_EVENTS,
     keys=_keys,
     fold=_fold,
 )

@@ -52,7 +52,7 @@ from domain.intent import (
     Status,
 )
 from domain.recorded import Recorded
-from domain.view import Table
+from domain.view import Table, updated
 
 INTENT_SUBJECTS = (
     "events.intent.>",
@@ -182,10 +182,8 @@ def _raw_keys(recorded: AnyRecorded) -> Iterable[str]:
     match recorded.event:
         case RawIntent():
             return (f"{recorded.position:015d}",)
-        case IntentQueued(raw_position=position) | IntentRefused(raw_position=position):
-            return (f"{position:015d}",)
-        case _:
-            return ()
+        case event:
+            return (f"{event.raw_position:015d}",)
 
 
 def _fold_raw(row: OpenRaw | None, recorded: AnyRecorded, _: str) -> OpenRaw | None:
@@ -198,8 +196,7 @@ def _fold_raw(row: OpenRaw | None, recorded: AnyRecorded, _: str) -> OpenRaw | N
 
 
 def _refusal_keys(recorded: AnyRecorded) -> Iterable[str]:
-    event = recorded.event
-    return (f"{event.raw_position:015d}",) if isinstance(event, IntentRefused) else ()
+    return (f"{recorded.event.raw_position:015d}",)
 
 
 def _fold_refusal(row: Refusal | None, recorded: AnyRecorded, _: str) -> Refusal | None:
@@ -225,12 +222,12 @@ def _fold_intent(row: IntentRow | None, recorded: AnyRecorded, _: str) -> Intent
     if isinstance(event, IntentReprioritized | IntentCancelled | IntentCompleted | IntentFailed):
         changed["stream_position"] = recorded.position
     if not changed:
-        return row.model_copy(update={"position": recorded.position})
+        return updated(row, {"position": recorded.position})
     status: Status = changed.get("status", row.status)
     changed.update(position=recorded.position, updated_at=event.at, open=status in OPEN)
     if status != row.status:
         changed["lifecycle"] = _next_phase(row.lifecycle, status, event, recorded.position)
-    return row.model_copy(update=changed)
+    return updated(row, changed)
 
 
 def _of_older_attempt(row: IntentRow, event: Event) -> bool:
@@ -269,7 +266,7 @@ def _next_phase(
     if lifecycle and lifecycle[-1].status == "active":
         last = lifecycle[-1]
         seconds = round((event.at - last.timestamp).total_seconds(), 3)
-        closed = last.model_copy(update={"status": "done", "duration_seconds": seconds})
+        closed = updated(last, {"status": "done", "duration_seconds": seconds})
         done = (*lifecycle[:-1], closed)
     over = status not in OPEN
     phase = Phase(
@@ -498,6 +495,7 @@ OPEN_RAW = Table(
     version=1,
     subjects=("intents.>", "events.intent.>"),
     row=OpenRaw,
+    events=(RawIntent, IntentQueued, IntentRefused),
     keys=_raw_keys,
     fold=_fold_raw,
 )
@@ -506,6 +504,7 @@ REFUSALS = Table(
     version=1,
     subjects=("events.intent.>",),
     row=Refusal,
+    events=(IntentRefused,),
     keys=_refusal_keys,
     fold=_fold_refusal,
     once=True,

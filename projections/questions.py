@@ -18,7 +18,7 @@ from domain.governance_events import (
     Mode,
 )
 from domain.recorded import Recorded
-from domain.view import Table
+from domain.view import Table, updated
 
 
 class Question(BaseModel):
@@ -42,8 +42,7 @@ class Question(BaseModel):
 
 
 def _keys(recorded: Recorded[Any]) -> Iterable[str]:
-    event = recorded.event
-    return (event.intent_id,) if isinstance(event, AlignmentAssessed | DecisionMade) else ()
+    return (recorded.event.intent_id,)
 
 
 def _fold(row: Question | None, recorded: Recorded[Any], key: str) -> Question | None:
@@ -56,10 +55,11 @@ def _fold(row: Question | None, recorded: Recorded[Any], key: str) -> Question |
             blueprint_digest=event.blueprint_digest,
             position=recorded.position,
         )
-    if row is None or not isinstance(event, DecisionMade):
-        return row
-    return row.model_copy(
-        update={
+    if row is None:
+        return None
+    return updated(
+        row,
+        {
             "decision_id": event.decision_id,
             "decision": event.decision,
             "policy_applied": event.policy_applied,
@@ -69,7 +69,7 @@ def _fold(row: Question | None, recorded: Recorded[Any], key: str) -> Question |
             "bundle_digest": event.bundle_digest,
             "decided_at": event.at,
             "position": recorded.position,
-        }
+        },
     )
 
 
@@ -78,6 +78,7 @@ QUESTIONS = Table(
     version=1,
     subjects=("events.governance.>",),
     row=Question,
+    events=(AlignmentAssessed, DecisionMade),
     keys=_keys,
     fold=_fold,
 )

@@ -22,7 +22,7 @@ from domain.delivery_events import (
 )
 from domain.intent import IntentCancelled, IntentCompleted, IntentFailed, IntentQueued
 from domain.recorded import Recorded
-from domain.view import Table
+from domain.view import Table, updated
 
 _RELEASES_KEPT = 5
 Health = Literal["active", "degraded"]
@@ -78,9 +78,7 @@ _DEPLOYMENT = (DeploymentStarted, DeploymentHealthy, DeploymentRolledBack, Deplo
 
 def _keys(recorded: Recorded[Any]) -> Iterable[str]:
     event = recorded.event
-    if isinstance(event, _SERVICE):
-        return (event.name,)
-    return (event.service_name,) if isinstance(event, _DEPLOYMENT) else ()
+    return (event.name if isinstance(event, _SERVICE) else event.service_name,)
 
 
 def _fold(row: ServiceRow | None, recorded: Recorded[Any], key: str) -> ServiceRow | None:
@@ -91,8 +89,8 @@ def _fold(row: ServiceRow | None, recorded: Recorded[Any], key: str) -> ServiceR
         changed["stream_position"] = recorded.position
     else:
         changed = _of_deployment(before, event, recorded.position)
-    after = before.model_copy(update={**changed, "position": recorded.position})
-    return after.model_copy(update={"due": _due(after)})
+    after = updated(before, {**changed, "position": recorded.position})
+    return updated(after, {"due": _due(after)})
 
 
 def _of_service(row: ServiceRow, event: Any) -> dict[str, Any]:
@@ -148,7 +146,7 @@ def _wants(row: ServiceRow, version: str, position: int) -> dict[str, Any]:
     release = row.releases.get(version)
     if release is None:
         return {}
-    wanted = release.model_copy(update={"position": position})
+    wanted = updated(release, {"position": position})
     return {"wanted": wanted, "retired_position": 0}
 
 
@@ -170,6 +168,7 @@ SERVICES = Table(
     version=1,
     subjects=("events.service.>", "events.deployment.>"),
     row=ServiceRow,
+    events=_SERVICE + _DEPLOYMENT,
     keys=_keys,
     fold=_fold,
     columns=("registered", "due", "tier", "status"),
@@ -190,12 +189,8 @@ class InFlight(_Row):
     position: int
 
 
-_ENDED = IntentCompleted | IntentFailed | IntentCancelled
-
-
 def _flight_keys(recorded: Recorded[Any]) -> Iterable[str]:
-    event = recorded.event
-    return (event.intent_id,) if isinstance(event, IntentQueued | _ENDED) else ()
+    return (recorded.event.intent_id,)
 
 
 def _fold_flight(_: InFlight | None, recorded: Recorded[Any], key: str) -> InFlight | None:
@@ -221,6 +216,7 @@ IN_FLIGHT = Table(
     version=1,
     subjects=("events.intent.>",),
     row=InFlight,
+    events=(IntentQueued, IntentCompleted, IntentFailed, IntentCancelled),
     keys=_flight_keys,
     fold=_fold_flight,
     columns=("position",),

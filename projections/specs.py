@@ -52,7 +52,7 @@ from domain.intent import (
     IntentReprioritized,
 )
 from domain.recorded import Recorded
-from domain.view import Table
+from domain.view import Table, updated
 
 _POSITIONS = 10**15  # more than any log holds: priority first, then the order of arrival
 _ENDED = (IntentCancelled, IntentCompleted, IntentFailed)
@@ -119,9 +119,8 @@ _STEPS: dict[type, tuple[Stage, str]] = {
 
 
 def _pipeline_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
-    known = (IntentQueued, IntentReprioritized, *_ENDED, *_DECIDED, *_STEPS)
-    intent_id = getattr(recorded.event, "intent_id", "")
-    return (intent_id,) if isinstance(recorded.event, known) and intent_id else ()
+    intent_id = recorded.event.intent_id
+    return (intent_id,) if intent_id else ()
 
 
 def _fold_pipeline(row: PipelineRow | None, recorded: Recorded[Any], _: str) -> PipelineRow | None:
@@ -132,7 +131,7 @@ def _fold_pipeline(row: PipelineRow | None, recorded: Recorded[Any], _: str) -> 
         return row
     if isinstance(event, IntentReprioritized):
         rank = PRIORITIES.index(event.priority) * _POSITIONS + row.position
-        return row.model_copy(update={"rank": rank})
+        return updated(row, {"rank": rank})
     if isinstance(event, _ENDED):
         return _ended(row, event)
     if isinstance(event, _DECIDED):
@@ -162,7 +161,7 @@ def _decided(row: PipelineRow, event: GovernanceEvent) -> PipelineRow:
     if now_cleared and row.stage == "governance":
         changes |= {"stage": "spec", "status": "cleared", "since": event.at}
         changes |= {"open": row.intent.kind != "retire"}
-    return row.model_copy(update=changes)
+    return updated(row, changes)
 
 
 def _ended(row: PipelineRow, event: Any) -> PipelineRow:
@@ -174,7 +173,7 @@ def _ended(row: PipelineRow, event: Any) -> PipelineRow:
     update = {"ended": True, "open": False, "stage": stage, "status": status, "since": event.at}
     if isinstance(event, IntentCompleted):
         update |= {"url": event.url or row.url, "version": event.version or row.version}
-    return row.model_copy(update=update)
+    return updated(row, update)
 
 
 def _stepped(row: PipelineRow, event: Any) -> PipelineRow:
@@ -191,7 +190,7 @@ def _stepped(row: PipelineRow, event: Any) -> PipelineRow:
             changes[name] = getattr(event, name)
     if isinstance(event, SpecVerified | SpecOptimized):
         changes |= {"score": event.score.total, "questions": ()}
-    return row.model_copy(update=changes)
+    return updated(row, changes)
 
 
 PIPELINES: Table[PipelineRow] = Table(
@@ -205,6 +204,7 @@ PIPELINES: Table[PipelineRow] = Table(
         "events.deployment.>",
     ),
     row=PipelineRow,
+    events=(IntentQueued, IntentReprioritized, *_ENDED, *_DECIDED, *_STEPS),
     keys=_pipeline_keys,
     fold=_fold_pipeline,
     columns=("rank", "open", "stage", "ended", "position", "service_name"),
@@ -248,8 +248,7 @@ class SpecRow(Value):
 
 
 def _spec_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
-    event = recorded.event
-    return (event.intent_id,) if isinstance(event, _SPEC) else ()
+    return (recorded.event.intent_id,)
 
 
 def _fold_spec(row: SpecRow | None, recorded: Recorded[Any], _: str) -> SpecRow | None:
@@ -284,7 +283,7 @@ def _fold_spec(row: SpecRow | None, recorded: Recorded[Any], _: str) -> SpecRow 
     changes = common | _changes(event)
     if isinstance(event, SpecAccepted):
         changes["accepted"] = row.document
-    return row.model_copy(update=changes)
+    return updated(row, changes)
 
 
 def _total(event: Any) -> float | None:
@@ -328,6 +327,7 @@ SPECS: Table[SpecRow] = Table(
     version=1,
     subjects=("events.spec.>",),
     row=SpecRow,
+    events=_SPEC,
     keys=_spec_keys,
     fold=_fold_spec,
     columns=("status", "service_name", "total", "last_position"),
@@ -348,9 +348,8 @@ class InUse(Value):
 
 def _in_use_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
     event = recorded.event
-    if isinstance(event, ServiceRegistered | ServiceDeregistered):
-        return (event.name,)
-    return (str(event.base),) if isinstance(event, PortReserved | PortReleased) else ()
+    named = isinstance(event, ServiceRegistered | ServiceDeregistered)
+    return (event.name if named else str(event.base),)
 
 
 def _fold_in_use(row: InUse | None, recorded: Recorded[Any], _: str) -> InUse | None:
@@ -367,6 +366,7 @@ IN_USE: Table[InUse] = Table(
     version=1,
     subjects=("events.service.>", "events.port.>"),
     row=InUse,
+    events=(ServiceRegistered, ServiceDeregistered, PortReserved, PortReleased),
     keys=_in_use_keys,
     fold=_fold_in_use,
     columns=("kind",),

@@ -25,7 +25,7 @@ from domain.instance import (
     WatchResumed,
 )
 from domain.recorded import Recorded
-from domain.view import Table
+from domain.view import Table, updated
 
 KEPT = timedelta(days=32)  # a month's window and a little more
 _SPANS_MAX = 20_000
@@ -88,7 +88,7 @@ _EVENTS = (
 
 
 def _keys(recorded: Recorded[Any]) -> Iterable[str]:
-    return (recorded.event.service,) if isinstance(recorded.event, _EVENTS) else ()
+    return (recorded.event.service,)
 
 
 def _fold(row: Uptime | None, recorded: Recorded[Any], key: str) -> Uptime | None:
@@ -96,7 +96,7 @@ def _fold(row: Uptime | None, recorded: Recorded[Any], key: str) -> Uptime | Non
     before = row or Uptime(service=key, seen_at=event.at)
     after = _changed(before, event)
     update = {"seen_at": max(before.seen_at, event.at), "position": recorded.position}
-    return _pruned(after, event.at).model_copy(update=update)
+    return updated(_pruned(after, event.at), update)
 
 
 def _changed(row: Uptime, event: Any) -> Uptime:
@@ -181,7 +181,7 @@ def _died(row: Uptime, event: InstanceDied) -> Uptime:
     if row.alive or row.leader or row.leaderless is None:
         return row
     if event.planned and event.reason not in _MOVES:
-        return _with(row, leaderless=row.leaderless.model_copy(update={"kind": "stopped"}))
+        return _with(row, leaderless=updated(row.leaderless, {"kind": "stopped"}))
     return row
 
 
@@ -214,7 +214,7 @@ def _led_again(row: Uptime, at: datetime) -> Uptime:
 
 def _ended(span: Span, at: datetime) -> Span:
     # Two clocks wrote the two ends: the second may lie before the first.
-    return span.model_copy(update={"end": max(span.start, at)})
+    return updated(span, {"end": max(span.start, at)})
 
 
 def _at_most(seconds: float) -> timedelta:
@@ -230,7 +230,7 @@ def _pruned(row: Uptime, at: datetime) -> Uptime:
 
 
 def _with(row: Uptime, **changes: Any) -> Uptime:
-    return row.model_copy(update=changes)
+    return updated(row, changes)
 
 
 UPTIME = Table(
@@ -238,6 +238,7 @@ UPTIME = Table(
     version=1,
     subjects=("events.instance.>", "events.leadership.>"),
     row=Uptime,
+    events=_EVENTS,
     keys=_keys,
     fold=_fold,
 )

@@ -8,7 +8,7 @@ Delivery    ``append`` tries for ``APPEND_TIMEOUT_S``; after that the caller may
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from domain.errors import (
@@ -141,10 +141,15 @@ class JetStreamLog:
         return int((await self.stream.info())["state"]["last_seq"])
 
     def follow(
-        self, subjects: Sequence[str], *, after: int = 0, batch: int = 500
+        self,
+        subjects: Sequence[str],
+        *,
+        after: int = 0,
+        batch: int = 500,
+        events: Collection[type[Event]] | None = None,
     ) -> "JetStreamSubscription":
-        """Everything on these subjects (wildcards allowed) after a position, then what comes."""
-        return JetStreamSubscription(self, subjects, after, batch)
+        """See ``infra.ports.EventLog.follow``."""
+        return JetStreamSubscription(self, subjects, after, batch, events)
 
     async def _publish(self, messages: Sequence[Message], writer: StreamWriter) -> Ack:
         """Raises what the writer raises, but names what no retry can mend.
@@ -280,8 +285,16 @@ class _Append:
 class JetStreamSubscription:
     """Implements ``infra.ports.Subscription``: batches as soon as there is anything."""
 
-    def __init__(self, log: JetStreamLog, subjects: Sequence[str], after: int, batch: int) -> None:
+    def __init__(
+        self,
+        log: JetStreamLog,
+        subjects: Sequence[str],
+        after: int,
+        batch: int,
+        events: Collection[type[Event]] | None,
+    ) -> None:
         self._log = log
+        self._events = events
         self._limit = batch
         self._reader = StreamReader(log.nc, log.stream.name, subjects, after=after)
         self._started = False
@@ -303,20 +316,25 @@ class JetStreamSubscription:
         self._done = self._given
         raws = await self._reader.next(self._limit)
         self._waiting = False
+        before = self._given
         events = self._decode(raws)
-        if self._poison is not None and not events:
+        if self._poison is not None and self._given == before:
             raise self._poison
-        self._given = events[-1].position
         return Batch(events, self._given, self._reader.pending)
 
     def _decode(self, raws: list[Raw]) -> list[Recorded[Event]]:
-        """What can be read, up to the first message that cannot."""
+        """What is asked for and can be read, up to the first message that cannot."""
         events: list[Recorded[Event]] = []
+        position = self._given
         try:
             for raw in raws:
-                events.append(_decoded_raw(raw))
+                recorded = _decoded_raw(raw, self._events)
+                if recorded is not None:
+                    events.append(recorded)
+                position = raw.position
         except PoisonError as error:
             self._poison = error
+        self._given = position
         return events
 
     async def horizon(self) -> int:
@@ -377,15 +395,16 @@ def _decoded(stored: Stored) -> Recorded[Event]:
     )
 
 
-def _decoded_raw(raw: Raw) -> Recorded[Event]:
+def _decoded_raw(raw: Raw, only: Collection[type[Event]] | None) -> Recorded[Event] | None:
     if not raw.subject.startswith(codec.RAW_PREFIX):
-        return codec.decode(raw.subject, raw.data, position=raw.position, time=_EPOCH)
+        return codec.decode(raw.subject, raw.data, position=raw.position, time=_EPOCH, only=only)
     return codec.decode(
         raw.subject,
         raw.data,
         position=raw.position,
         time=_EPOCH + timedelta(microseconds=raw.time_ns // 1000),
         headers=parse_headers(raw.headers),
+        only=only,
     )
 
 

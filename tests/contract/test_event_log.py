@@ -360,6 +360,23 @@ async def test_a_follower_starts_after_a_position_and_sees_only_its_subjects(
     await subscription.close()
 
 
+async def test_a_follower_of_some_events_reads_on_over_the_others(log: EventLog) -> None:
+    for n, event in enumerate((degraded(), recovered(), degraded("b"), recovered("b"))):
+        await log.append([Write(event)], meta=meta(f"{n}"))
+    await log.submit(b"{}")
+    subscription = log.follow(["events.>", "intents.>"], batch=2, events={ServiceDegraded})
+    found, position = [], 0
+    async with asyncio.timeout(10):
+        while position < 5:
+            batch = await first(subscription)
+            assert batch.position > position
+            found += [(r.position, r.event) for r in batch.events]
+            position = batch.position
+    assert found == [(1, degraded()), (3, degraded("b"))]
+    assert batch.pending == 0
+    await subscription.close()
+
+
 async def test_batches_are_bounded_and_say_how_many_are_left(log: EventLog) -> None:
     await log.append([Write(degraded("a", f"{n}")) for n in range(250)], meta=meta("1"))
     subscription = log.follow(["events.>"], batch=100)

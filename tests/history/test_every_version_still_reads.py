@@ -1,14 +1,11 @@
 """What was ever stored can still be read and folded. A sample is added, never changed."""
 
-import importlib
-import pkgutil
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 
-import projections
 from domain.event import EVENT_TYPES, Event
 from domain.recorded import Recorded
 from domain.upcast import STEPS, current
@@ -17,6 +14,7 @@ from infra.codec import decode, encode
 from infra.ports import Meta
 from tests.history.samples import known, read
 from tests.support.memory import matches
+from tests.support.tables import tables
 
 T0 = datetime(2030, 1, 1, tzinfo=UTC)
 SAMPLES = read()
@@ -24,14 +22,6 @@ SAMPLES = read()
 
 def decoded(position: int, subject: str, body: bytes) -> Recorded[Event]:
     return decode(subject, body, position=position, time=T0)
-
-
-def tables() -> list[Table[Any]]:
-    found: dict[str, Table[Any]] = {}
-    for module in pkgutil.iter_modules(projections.__path__):
-        names = vars(importlib.import_module(f"projections.{module.name}"))
-        found |= {value.name: value for value in names.values() if isinstance(value, Table)}
-    return list(found.values())
 
 
 def test_every_step_leads_to_a_version_that_is_read_and_has_samples_of_the_old_one() -> None:

@@ -5,7 +5,7 @@ service test that uses it sees what it would see on the real log.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -109,9 +109,14 @@ class MemoryLog:
         return len(self._messages)
 
     def follow(
-        self, subjects: Sequence[str], *, after: int = 0, batch: int = 500
+        self,
+        subjects: Sequence[str],
+        *,
+        after: int = 0,
+        batch: int = 500,
+        events: Collection[type[Event]] | None = None,
     ) -> "MemorySubscription":
-        return MemorySubscription(self, subjects, after, batch)
+        return MemorySubscription(self, subjects, after, batch, events)
 
     def _already(self, id: str, count: int) -> tuple[int, ...] | None:
         for position, stored in enumerate(self._messages, 1):
@@ -131,6 +136,19 @@ class MemoryLog:
             stored.subject, stored.body, position=position, time=self.now, headers=stored.headers
         )
 
+    def _wanted(
+        self, position: int, only: Collection[type[Event]] | None
+    ) -> Recorded[Event] | None:
+        stored = self._messages[position - 1]
+        return codec.decode(
+            stored.subject,
+            stored.body,
+            position=position,
+            time=self.now,
+            headers=stored.headers,
+            only=only,
+        )
+
     async def _wake(self) -> None:
         async with self._grown:
             self._grown.notify_all()
@@ -139,8 +157,16 @@ class MemoryLog:
 class MemorySubscription:
     """Implements ``infra.ports.Subscription``."""
 
-    def __init__(self, log: MemoryLog, subjects: Sequence[str], after: int, batch: int) -> None:
+    def __init__(
+        self,
+        log: MemoryLog,
+        subjects: Sequence[str],
+        after: int,
+        batch: int,
+        events: Collection[type[Event]] | None,
+    ) -> None:
         self._log = log
+        self._events = events
         self._subjects = tuple(subjects)
         self._limit = batch
         self._seen = after  # every message up to here has been looked at
@@ -159,15 +185,18 @@ class MemorySubscription:
                 await self._log._grown.wait()
         self._waiting = False
         events: list[Recorded[Event]] = []
+        before = self._seen
         for position in found[: self._limit]:
             try:
-                events.append(self._log._decoded(position))
+                recorded = self._log._wanted(position, self._events)
             except PoisonError:
-                if not events:
+                if self._seen == before:
                     raise
                 break
-        self._given = self._seen = events[-1].position
-        return Batch(events, self._given, len(found) - len(events))
+            self._given = self._seen = position
+            if recorded is not None:
+                events.append(recorded)
+        return Batch(events, self._given, sum(position > self._seen for position in found))
 
     def _found(self) -> list[int]:
         return [

@@ -1,7 +1,9 @@
 """Views in SQLite: rows and checkpoint together, rebuilt when their shape changes."""
 
 import asyncio
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +13,12 @@ import pytest
 from pydantic import BaseModel
 
 from domain.audit import LogSealed
-from domain.errors import Invalid, PoisonError, TransientError
+from domain.errors import Invalid, PoisonError, TransientError, UnknownEventType
 from domain.event import Event
 from domain.intent import IntentCancelled
 from domain.recorded import Recorded
 from domain.view import Table
+from infra import codec
 from infra.ports import Batch, Meta, Write
 from infra.replay import Difference, compare, digests, replay
 from infra.views import SqliteViews
@@ -98,6 +101,7 @@ def test_rows_and_checkpoint_survive_a_restart_together(tmp_path: Path) -> None:
 def test_a_batch_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
     views = SqliteViews(tmp_path, [COUNTS])
     views.apply(batch(at(3, cancelled("a"))))
+    views.close()
 
     def explode(row: Count | None, recorded: Recorded[Any], key: str) -> Count | None:
         if key == "bad":
@@ -235,14 +239,105 @@ def test_rows_after_a_key_come_in_order_and_end(tmp_path: Path) -> None:
 def test_what_is_kept_hot_is_what_the_file_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.views.HOT_ROWS_MAX", 2)
+    monkeypatch.setattr("infra.view_file.HOT_BYTES_MAX", 60)  # two rows
     views = SqliteViews(tmp_path, [COUNTS])
     for n in range(1, 60):
         views.apply(batch(at(n, cancelled("abcde"[n * n % 5], "forget" if n % 7 == 0 else ""))))
+        if n % 4 == 0:
+            views.commit()
     kept = {name: views.get(COUNTS, name) for name in "abcde"}
+    views.close()
     again = SqliteViews(tmp_path, [COUNTS])
     assert kept == {name: again.get(COUNTS, name) for name in "abcde"}
     rows = again.all(COUNTS)
     assert rows
     for row in rows:  # the columns that queries use changed with the rows
-        assert views.count(COUNTS, times=row.times) == sum(r.times == row.times for r in rows)
+        assert again.count(COUNTS, times=row.times) == sum(r.times == row.times for r in rows)
+
+
+def committed(folder: Path) -> int:
+    """The checkpoint in the file, as another process would find it."""
+    (file,) = folder.glob("*.sqlite")
+    with closing(sqlite3.connect(file)) as other:
+        return int(other.execute("SELECT position FROM checkpoint").fetchone()[0])
+
+
+def test_a_query_sees_what_is_not_committed_and_a_crash_loses_rows_and_checkpoint_alike(
+    tmp_path: Path,
+) -> None:
+    views = SqliteViews(tmp_path, [COUNTS])
+    views.apply(batch(at(3, cancelled("a"))))
+    views.commit()
+    views.apply(batch(at(4, cancelled("a")), at(5, cancelled("b"))))
+    assert views.count(COUNTS) == 2
+    assert [row.times for row in views.all(COUNTS)] == [2, 1]
+    assert committed(tmp_path) == 3
+    views._db.close()  # as a kill would, in the middle of the transaction
+    again = SqliteViews(tmp_path, [COUNTS])
+    assert again.position == 3
+    assert again.all(COUNTS) == [Count(name="a", times=1)]
+
+
+async def test_what_was_followed_is_committed_soon_and_when_it_ends(tmp_path: Path) -> None:
+    log = MemoryLog()
+    views = SqliteViews(tmp_path, [COUNTS])
+    task = asyncio.create_task(views.follow(log))
+    for _ in range(2):
+        end = await append(log, cancelled("a"))
+        async with asyncio.timeout(5):
+            while committed(tmp_path) < end:  # noqa: ASYNC110 - another process's view
+                await asyncio.sleep(0.01)
+    end = await append(log, cancelled("b"))
+    await views.reach(end)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    views.close()
+    assert committed(tmp_path) == end
+
+
+def test_many_changes_are_committed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.views.CHANGES_MAX", 3)
+    views = SqliteViews(tmp_path, [COUNTS])
+    views.apply(batch(at(1, cancelled("a")), at(2, cancelled("b"))))
+    assert committed(tmp_path) == 0
+    views.apply(batch(at(3, cancelled("c"))))
+    assert committed(tmp_path) == 3
+
+
+async def test_a_file_that_cannot_be_written_ends_the_views(tmp_path: Path) -> None:
+    log = MemoryLog()
+    views = SqliteViews(tmp_path, [COUNTS])
+    await append(log, cancelled("a"))
+    await follow_to_the_end(views, log)
+    views.commit()
+    views._db.execute("PRAGMA query_only = ON")
+    task = asyncio.create_task(views.follow(log))
+    await append(log, cancelled("a"))
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        async with asyncio.timeout(5):
+            await asyncio.shield(task)
+    with pytest.raises(sqlite3.OperationalError):
+        views.get(COUNTS, "a")
+    views.close()
+    again = SqliteViews(tmp_path, [COUNTS])
+    assert (again.position, again.get(COUNTS, "a")) == (1, Count(name="a", times=1))
+
+
+async def test_events_that_no_table_names_are_passed_over_unread(tmp_path: Path) -> None:
+    log = MemoryLog()
+    named = replace(COUNTS, events=(IntentCancelled,))
+    views = SqliteViews(tmp_path, [named])
+    task = asyncio.create_task(views.follow(log))
+    await append(log, cancelled("a"))
+    body = codec.encode(cancelled("b"), id="x", meta=Meta(command_id="x", actor="test"))
+    failed = body.replace(b"IntentCancelled", b"IntentFailed")  # its fields do not fit
+    end = await log.publish("events.intent.b", failed)
+    await views.reach(end)
+    assert views.all(named) == [Count(name="a", times=1)]
+    await log.publish("events.intent.b", body.replace(b"Cancelled.v1", b"Cancelled.v2"))
+    with pytest.raises(UnknownEventType, match=f"position {end + 1}"):
+        await task
+    views.close()
+    assert SqliteViews(tmp_path, [named]).position == end

@@ -1,0 +1,360 @@
+"""Rows of tables in one SQLite file, their newest changes ahead of it in memory.
+
+Written     changed rows reach the file before a query looks at it, and with every commit; until
+            then they change in memory only: a row that changes often is stored once.
+Commit      rows and checkpoint in one transaction, at most ``COMMIT_S`` late or ``CHANGES_MAX``
+            rows; what a crash loses is folded again from the checkpoint.
+Failure     an error of the file ends its use: everything after it raises the same error.
+"""
+
+import base64
+import binascii
+import json
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import structlog
+from pydantic import BaseModel
+
+from domain.errors import Invalid
+from domain.view import Table
+from infra.ports import Page
+
+Row = TypeVar("Row", bound=BaseModel)
+Scalar = str | int | float | bool | None
+
+LIMIT_MAX = 500
+COMMIT_S = 0.2
+CHANGES_MAX = 2000  # of all tables together
+HOT_BYTES_MAX = 2 * 1024 * 1024  # of a table's rows as JSON; in memory they take several times that
+
+_log = structlog.get_logger(__name__)
+
+
+class Rows(Generic[Row]):
+    """The rows of one table: what has changed, what is at hand, and how they are written."""
+
+    def __init__(self, table: Table[Row]) -> None:
+        self.table = table
+        self.fresh: dict[str, Row | None] = {}  # changed by the batch that is being folded
+        self.changed: dict[str, Row | None] = {}  # not in the file yet
+        self._new: set[str] = set()  # of those, the keys that the file does not have
+        self._hot: OrderedDict[str, tuple[Row, int]] = OrderedDict()  # as in the file; JSON length
+        self._hot_bytes = 0
+        name = quoted(table.name)
+        marks = ", ".join("?" for _ in range(2 + len(table.columns)))
+        self._select = f"SELECT body FROM {name} WHERE key = ?"
+        self._insert = f"INSERT OR REPLACE INTO {name} VALUES ({marks})"
+        self._delete = f"DELETE FROM {name} WHERE key = ?"
+        self._updates: dict[tuple[str, ...], str] = {}
+
+    def get(self, db: sqlite3.Connection, key: str) -> Row | None:
+        """The row as it is now; None if there is none."""
+        if key in self.changed:
+            return self.changed[key]
+        hot = self._hot.get(key)
+        if hot is not None:
+            return hot[0]
+        found = db.execute(self._select, (key,)).fetchone()
+        if found is None:
+            return None
+        row = self.table.row.model_validate_json(found[0])
+        self._keep(key, row, len(found[0]))
+        return row
+
+    def read(self, key: str, body: str) -> Row:
+        """The row under a key of the file, whose body the file just gave."""
+        hot = self._hot.get(key)
+        return self.table.row.model_validate_json(body) if hot is None else hot[0]
+
+    def before(self, db: sqlite3.Connection, key: str) -> Row | None:
+        """The row that the next event is folded into."""
+        if key in self.fresh:
+            return self.fresh[key]
+        if self.table.once or key in self._new:
+            return self.changed.get(key)
+        row = self.get(db, key)
+        if row is None and key not in self.changed:
+            self._new.add(key)
+        return row
+
+    def settle(self) -> None:
+        """The batch is folded: its changes count."""
+        self.changed.update(self.fresh)
+        self.fresh.clear()
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """Bring the changes into the file, within the transaction that is under way."""
+        inserts: list[list[Any]] = []
+        for key, row in self.changed.items():
+            hot = self._drop(key)
+            if row is None:
+                if key not in self._new:
+                    db.execute(self._delete, (key,))
+                continue
+            body = row.model_dump_json()
+            if hot is None:
+                columns = [getattr(row, column) for column in self.table.columns]
+                inserts.append([key, body, *columns])
+            else:
+                self._update(db, key, hot, row, body)
+            if not self.table.once:
+                self._keep(key, row, len(body))
+        if inserts:
+            db.executemany(self._insert, inserts)
+        self.changed.clear()
+        self._new.clear()
+
+    def _update(self, db: sqlite3.Connection, key: str, was: Row, row: Row, body: str) -> None:
+        # Only what changed: every column named here costs the update of an index.
+        changed = tuple(c for c in self.table.columns if getattr(row, c) != getattr(was, c))
+        sql = self._updates.get(changed)
+        if sql is None:
+            names = "".join(f", {quoted(column)} = ?" for column in changed)
+            sql = f"UPDATE {quoted(self.table.name)} SET body = ?{names} WHERE key = ?"
+            self._updates[changed] = sql
+        db.execute(sql, [body, *(getattr(row, column) for column in changed), key])
+
+    def _keep(self, key: str, row: Row, size: int) -> None:
+        self._hot[key] = (row, size)
+        self._hot_bytes += size
+        while self._hot_bytes > HOT_BYTES_MAX:
+            self._hot_bytes -= self._hot.popitem(last=False)[1][1]
+
+    def _drop(self, key: str) -> Row | None:
+        hot = self._hot.pop(key, None)
+        if hot is None:
+            return None
+        self._hot_bytes -= hot[1]
+        return hot[0]
+
+
+class ViewFile:
+    """Tables in a file of their own, with the position up to which they hold everything."""
+
+    def __init__(self, path: Path, tables: Sequence[Table[Any]]) -> None:
+        self._path = path
+        self._rows = {table.name: Rows(table) for table in tables}
+        self._db = self._open()
+        self._applied: int = self._db.execute("SELECT position FROM checkpoint").fetchone()[0]
+        self._committed = self._applied
+        self._error: Exception | None = None
+
+    def get(self, table: Table[Row], key: str) -> Row | None:
+        self._usable()
+        return self._rows[table.name].get(self._db, key)
+
+    def after(self, table: Table[Row], key: str, *, limit: int) -> list[Row]:
+        return self._select(table, "WHERE key > ? ORDER BY key LIMIT ?", (key, limit))
+
+    def all(self, table: Table[Row], **where: object) -> list[Row]:
+        condition, values = _where(table, where)
+        return self._select(table, f"{condition} ORDER BY key", values)
+
+    def count(
+        self, table: Table[Any], *, below: tuple[str, object] | None = None, **where: object
+    ) -> int:
+        self._written(table)
+        condition, values = _where(table, where)
+        if below is not None:
+            condition = f"{condition} AND" if condition else "WHERE"
+            condition += f" {_column(table, below[0], 'below')} < ?"
+            values.append(below[1])
+        found = self._db.execute(f"SELECT count(*) FROM {quoted(table.name)} {condition}", values)
+        return int(found.fetchone()[0])
+
+    def page(
+        self,
+        table: Table[Row],
+        *,
+        where: Mapping[str, object] | None = None,
+        text: str = "",
+        order: str = "",
+        descending: bool = False,
+        limit: int = 50,
+        cursor: str = "",
+    ) -> Page:
+        if not 1 <= limit <= LIMIT_MAX:
+            raise Invalid("limit", f"must be between 1 and {LIMIT_MAX}")
+        column = _column(table, order, "order") if order else "key"
+        condition, values = _where(table, where or {})
+        if text:
+            condition = f"{condition} AND" if condition else "WHERE"
+            condition += " body LIKE ? ESCAPE '\\'"
+            values.append(f"%{_like(text)}%")
+        rows = self._written(table)
+        name = quoted(table.name)
+        total = int(
+            self._db.execute(f"SELECT count(*) FROM {name} {condition}", values).fetchone()[0]
+        )
+        if cursor:
+            condition = f"{condition} AND" if condition else "WHERE"
+            condition += f" ({column}, key) {'<' if descending else '>'} (?, ?)"
+            values.extend(_decode_cursor(cursor))
+        direction = "DESC" if descending else "ASC"
+        found = self._db.execute(
+            f"SELECT {column}, key, body FROM {name} {condition}"
+            f" ORDER BY {column} {direction}, key {direction} LIMIT ?",
+            [*values, limit + 1],
+        ).fetchall()
+        listed = [rows.read(key, body) for _, key, body in found[:limit]]
+        more = len(found) > limit
+        after = _encode_cursor(found[limit - 1][0], found[limit - 1][1]) if more else ""
+        return Page(listed, after, total)
+
+    def dump(self) -> dict[str, dict[str, str]]:
+        """Every row of every table as JSON, by key: for comparing two sets of views."""
+        found = {}
+        for name in sorted(self._rows):
+            self._written(self._rows[name].table)
+            found[name] = dict(
+                self._db.execute(f"SELECT key, body FROM {quoted(name)} ORDER BY key")
+            )
+        return found
+
+    def commit(self) -> None:
+        """Make the rows and their checkpoint last.
+
+        Raises:
+            sqlite3.Error: the file cannot be written; it is of no more use.
+        """
+        self._usable()
+        if self._committed == self._applied:
+            return
+        try:
+            self._begin()
+            for rows in self._rows.values():
+                rows.write(self._db)
+            self._db.execute("UPDATE checkpoint SET position = ?", (self._applied,))
+            self._db.execute("COMMIT")
+        except Exception as error:
+            self._fail(error)
+            raise
+        self._committed = self._applied
+
+    def close(self) -> None:
+        """Commit, unless the file has failed, and close it."""
+        try:
+            if self._error is None:
+                self.commit()
+        finally:
+            self._db.close()
+
+    @property
+    def _changes(self) -> int:
+        return sum(len(rows.changed) for rows in self._rows.values())
+
+    def _select(self, table: Table[Row], clause: str, values: Sequence[object]) -> list[Row]:
+        rows = self._written(table)
+        found = self._db.execute(f"SELECT key, body FROM {quoted(table.name)} {clause}", values)
+        return [rows.read(key, body) for key, body in found]
+
+    def _written(self, table: Table[Row]) -> Rows[Row]:
+        """The rows of a table, all of them in the file for a query."""
+        self._usable()
+        rows = self._rows[table.name]
+        if rows.changed:
+            try:
+                self._begin()
+                rows.write(self._db)
+            except Exception as error:
+                self._fail(error)
+                raise
+        return rows
+
+    def _begin(self) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error  # rows in memory may be ahead of what the file will ever hold
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def _usable(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return self._create()
+        except sqlite3.DatabaseError:
+            _log.warning("views_damaged", path=str(self._path), action="rebuild from position 0")
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+            return self._create()
+
+    def _create(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA journal_mode = WAL")
+        # NORMAL: a power loss may drop the newest rows and their checkpoint: folded again.
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("CREATE TABLE IF NOT EXISTS checkpoint (position INTEGER NOT NULL)")
+        db.execute("INSERT INTO checkpoint SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM checkpoint)")
+        for rows in self._rows.values():
+            table = rows.table
+            name = quoted(table.name)
+            columns = "".join(f", {quoted(column)}" for column in table.columns)
+            db.execute(
+                f"CREATE TABLE IF NOT EXISTS {name}"
+                f" (key TEXT PRIMARY KEY, body TEXT NOT NULL{columns}) WITHOUT ROWID"
+            )
+            for column in table.columns:
+                index = quoted(f"{table.name}_{column}")
+                db.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {name} ({quoted(column)}, key)")
+        return db
+
+
+def quoted(name: str) -> str:
+    """The name for use in SQL.
+
+    Raises:
+        ValueError: not made of letters, digits and underscores.
+    """
+    if not name.replace("_", "a").isalnum():
+        raise ValueError(f"not an SQL name: {name!r}")
+    return f'"{name}"'
+
+
+def _column(table: Table[Any], name: str, field: str) -> str:
+    if name not in table.columns:
+        raise Invalid(field, f"{name!r} is not one of {', '.join(table.columns)}")
+    return quoted(name)
+
+
+def _where(table: Table[Any], where: Mapping[str, object]) -> tuple[str, list[Any]]:
+    conditions: list[str] = []
+    values: list[Any] = []
+    for name, wanted in where.items():
+        column = _column(table, name, "where")
+        if isinstance(wanted, tuple | list | frozenset | set):
+            conditions.append(f"{column} IN ({', '.join('?' for _ in wanted)})")
+            values.extend(wanted)
+        else:
+            conditions.append(f"{column} IS ?")
+            values.append(wanted)
+    return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
+
+
+def _like(text: str) -> str:
+    for char in ("\\", "%", "_"):
+        text = text.replace(char, f"\\{char}")
+    return text
+
+
+def _encode_cursor(value: Scalar, key: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([value, key]).encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str) -> tuple[Scalar, str]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        value, key = json.loads(base64.urlsafe_b64decode(padded.encode()))
+    except (binascii.Error, ValueError, TypeError):
+        raise Invalid("cursor", "is not a cursor of this list") from None
+    if not isinstance(key, str) or isinstance(value, list | dict):
+        raise Invalid("cursor", "is not a cursor of this list")
+    return value, key

@@ -1,0 +1,141 @@
+"""Views in SQLite are what the plain fold says, whatever the events, batches, looks and crashes."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from domain.event import Event
+from domain.intent import RawIntent
+from domain.recorded import Recorded
+from domain.view import Table, apply, updated
+from infra.codec import decode
+from infra.ports import Batch
+from infra.views import SqliteViews
+from tests.history.samples import read
+from tests.support.memory import T0
+from tests.support.tables import tables
+
+NAMES = ("a", "b", "c")
+DRAWN: dict[str, tuple[object, ...]] = {  # fields that decide which rows an event touches, and how
+    **dict.fromkeys(
+        ("intent_id", "build_id", "service_name", "service", "instance", "name"), NAMES
+    ),
+    **dict.fromkeys(("decision_id", "approval_id", "approver", "delegate"), NAMES),
+    **dict.fromkeys(("version", "to_version", "on_behalf_of"), ("", "1", "2")),
+    **dict.fromkeys(("attempt", "epoch", "quorum", "raw_position", "base"), (1, 2)),
+}
+
+
+TABLES = tables()
+SAMPLES = [(subject, orjson.loads(body)) for _, subject, body in read()]
+
+
+def drawn(position: int, chosen: int, picks: list[int]) -> Recorded[Event]:
+    """A stored sample with other ids, at a position."""
+    if chosen == len(SAMPLES):
+        raw = RawIntent(at=T0, subject_name="intents.submit", body=b"\xff{")
+        return Recorded(position=position, event=raw, subject="intents.submit", id="")
+    subject, stored = SAMPLES[chosen]
+    data = dict(stored["data"])
+    for pick, field in zip(picks, sorted(DRAWN.keys() & data.keys()), strict=False):
+        data[field] = DRAWN[field][pick % len(DRAWN[field])]
+    body = orjson.dumps(stored | {"data": data, "correlationid": NAMES[picks[0]]})
+    return decode(subject, body, position=position, time=T0)
+
+
+EVENTS = st.lists(
+    st.tuples(st.integers(0, len(SAMPLES)), st.lists(st.integers(0, 2), min_size=6, max_size=6)),
+    max_size=40,
+)
+STEPS = st.lists(
+    st.tuples(
+        st.integers(1, 12), st.sampled_from(("go on", "look", "commit", "open again", "crash"))
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(drawn_events=EVENTS, steps=STEPS, hot_bytes=st.sampled_from((0, 3000, 10**6)))
+def test_any_events_in_any_batches_give_the_rows_of_the_plain_fold(
+    drawn_events: list[tuple[int, list[int]]],
+    steps: list[tuple[int, str]],
+    hot_bytes: int,
+) -> None:
+    log = [drawn(n, chosen, picks) for n, (chosen, picks) in enumerate(drawn_events, 1)]
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infra.view_file.HOT_BYTES_MAX", hot_bytes)
+        views = followed(Path(name), log, steps)
+        found = views.dump()
+        columns = {
+            table.name: {key: views.get(table, key) for key in found[table.name]}
+            for table in TABLES
+        }
+        counted = {
+            (table.name, column, value): views.count(table, **{column: value})
+            for table in TABLES
+            for column in table.columns
+            for value in {getattr(row, column) for row in columns[table.name].values()}
+        }
+        views.close()
+    expected = {table.name: folded(table, log) for table in TABLES}
+    assert found == {
+        name: {key: row.model_dump_json() for key, row in sorted(rows.items())}
+        for name, rows in expected.items()
+    }
+    for (name, column, value), count in counted.items():
+        assert count == sum(getattr(row, column) == value for row in expected[name].values())
+
+
+def folded(table: Table[Any], log: list[Recorded[Event]]) -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    for recorded in log:
+        rows = apply(table, rows, recorded)
+    return rows
+
+
+def followed(folder: Path, log: list[Recorded[Event]], steps: list[tuple[int, str]]) -> SqliteViews:
+    """Views that have been given the whole log, whatever happened on the way."""
+    views = SqliteViews(folder, TABLES)
+    turn = 0
+    while (position := views.position) < len(log):
+        size, then = steps[turn % len(steps)] if turn < 200 else (len(log), "go on")
+        turn += 1
+        batch = log[position : position + size]
+        views.apply(Batch(batch, batch[-1].position, len(log) - batch[-1].position))
+        match then:
+            case "look":
+                views.count(TABLES[turn % len(TABLES)])
+            case "commit":
+                views.commit()
+            case "open again":
+                views.close()
+                views = SqliteViews(folder, TABLES)
+            case "crash":
+                views._db.close()
+                views = SqliteViews(folder, TABLES)
+    return views
+
+
+class Pair(BaseModel, frozen=True):
+    name: str
+    parts: tuple[int, ...] = ()
+    note: str = ""
+
+
+def test_an_updated_row_is_what_model_copy_makes() -> None:
+    row = Pair(name="a", parts=(1, 2))
+    mine, theirs = updated(row, {"note": "n"}), row.model_copy(update={"note": "n"})
+    assert mine == theirs
+    assert mine.model_dump_json() == theirs.model_dump_json()
+    assert (row.note, mine.parts is row.parts) == ("", True)
+    with pytest.raises(ValueError, match="frozen"):
+        mine.name = "b"
+    assert mine.model_copy() == mine
