@@ -21,6 +21,7 @@ from infra.ports import Context, Reading
 
 _MINUTE = 60.0
 _HOUR_MINUTES = 60
+_RECENT_S = 5
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -30,6 +31,7 @@ class Traffic:
     def __init__(self, ctx: Context, reading: Reading) -> None:
         self.started = time.monotonic()
         self.requests_total = 0
+        self._recent: deque[tuple[int, int]] = deque(maxlen=_RECENT_S + 1)  # by second
         self._minutes: deque[tuple[int, int, int]] = deque(maxlen=_HOUR_MINUTES + 1)
         self._ctx = ctx
         self._reading = reading
@@ -74,7 +76,10 @@ class Traffic:
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         self.requests_total += 1
-        minute = int(time.monotonic() // _MINUTE)
+        now = time.monotonic()
+        _, in_second = self._recent.pop() if self._in_last_second(now) else (0, 0)
+        self._recent.append((int(now), in_second + 1))
+        minute = int(now // _MINUTE)
         error = int(status >= 500)
         if self._minutes and self._minutes[-1][0] == minute:
             _, requests, errors = self._minutes.pop()
@@ -87,6 +92,15 @@ class Traffic:
     def errors_last_hour(self) -> int:
         oldest = int(time.monotonic() // _MINUTE) - _HOUR_MINUTES
         return sum(errors for minute, _, errors in self._minutes if minute > oldest)
+
+    def _in_last_second(self, now: float) -> bool:
+        return bool(self._recent) and self._recent[-1][0] == int(now)
+
+    def requests_per_s(self) -> float:
+        """Over the last five full seconds, or since the start when that is shorter."""
+        second = int(time.monotonic())
+        recent = sum(count for at, count in self._recent if second - _RECENT_S <= at < second)
+        return round(recent / min(max(self.uptime_s, 1.0), _RECENT_S), 2)
 
     def requests_per_minute(self) -> float:
         """Over the last five full minutes, or since the start when that is shorter."""

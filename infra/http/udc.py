@@ -106,6 +106,7 @@ def udc_controller(
                 "capacity": ctx.capacity,
                 "position": reading.position,
                 "lag": reading.lag,
+                "requests_per_s": traffic.requests_per_s(),
                 "problem": ctx.problem,
                 **service.figures(),
             }

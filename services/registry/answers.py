@@ -1,5 +1,6 @@
 """The registry's answers as JSON, from its views alone."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -93,6 +94,16 @@ def phoenix(views: Views, now: datetime) -> dict[str, Any]:
         "instances_ready": sum(group["ready"] for group in found),
         "whole": all(group["whole"] for group in found),
     }
+
+
+def ports(found: Iterable[dict[str, Any]]) -> list[int]:
+    """The ports of all instances of these groups that run."""
+    return [
+        member["port"]
+        for group in found
+        for member in group["instances"]
+        if member["status"] != "dead"
+    ]
 
 
 def _alive(group: Group) -> bool:

@@ -17,6 +17,7 @@ from infra.ports import Context, Meta
 from projections.services import SERVICES, ServiceRow
 from projections.uptime_report import Window
 from services.registry import answers, ssot
+from services.registry.live import Live, with_live
 from services.registry.work import record
 
 AnyRequest = Request[Any, Any, Any]
@@ -152,6 +153,7 @@ def _services(ctx: Context) -> type[Controller]:
 
 def _system(ctx: Context) -> type[Controller]:
     replays = asyncio.Semaphore(_REPLAYS_AT_ONCE)
+    live = Live(ctx)
 
     class System(Controller):
         tags = ("system",)
@@ -167,8 +169,11 @@ def _system(ctx: Context) -> type[Controller]:
 
         @get("/phoenix")
         async def phoenix(self) -> dict[str, Any]:
-            """Every group: instances, roles, epochs, capacity, restarts, failovers, uptime."""
-            return answers.phoenix(ctx.views, ctx.clock.now())
+            """Every group: instances, roles, epochs, capacity, health, lag, requests a second,
+            restarts, failovers, uptime."""
+            answer = answers.phoenix(ctx.views, ctx.clock.now())
+            told = await live.told(answers.ports(answer["groups"]))
+            return {**answer, "groups": [with_live(group, told) for group in answer["groups"]]}
 
         @get("/phoenix/uptime")
         async def uptime(self, window: FromQuery[Window] = "month") -> dict[str, Any]:

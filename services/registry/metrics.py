@@ -1,12 +1,15 @@
-"""The services' uptime as Prometheus gauges; every instance of the registry has the same."""
+"""The services' uptime and groups as Prometheus gauges, the same on every instance of the registry.
 
-from collections.abc import Iterable
+Role, epoch, lag and requests of one instance are in its own ``/metrics``.
+"""
+
+from collections.abc import Callable, Iterable
 
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from infra.ports import Context
-from projections.instances import GROUPS
+from projections.instances import GROUPS, Group
 from projections.uptime import UPTIME
 from projections.uptime_report import WINDOWS, report
 
@@ -15,6 +18,26 @@ _BY_WINDOW = (
     ("down_seconds", "Time without a leader or without answers.", "down_s"),
     ("unknown_seconds", "Time in which nobody watched.", "unknown_s"),
     ("error_budget_left_seconds", "What is left of the error budget.", "budget_left_s"),
+)
+
+_BY_GROUP: tuple[tuple[str, str, Callable[[Group], float | None]], ...] = (
+    ("epoch", "Term of the leader.", lambda group: group.epoch),
+    ("led", "1 while somebody leads.", lambda group: bool(group.leader)),
+    ("instances_ready", "Instances that are ready.", lambda group: len(group.running)),
+    ("instances", "Seats of the group.", lambda group: len(group.members)),
+    (
+        "capacity",
+        "Worker slots of the ready instances.",
+        lambda group: sum(member.capacity for member in group.running),
+    ),
+    ("restarts", "Unplanned deaths of instances so far.", lambda group: group.restarts),
+    ("failovers", "Unplanned changes of the leader so far.", lambda group: group.failovers),
+    ("switchovers", "Planned changes of the leader so far.", lambda group: group.switchovers),
+    (
+        "last_failover_seconds",
+        "From the last fault of a leader to the next one.",
+        lambda group: group.last_failover_s,
+    ),
 )
 
 
@@ -35,16 +58,15 @@ def gauges(ctx: Context) -> Iterable[Metric]:
         if one.window == "hour":
             up.add_metric((one.service,), float(one.state == "up"))
     yield up
-    yield _failovers(ctx)
+    yield from _groups(ctx)
 
 
-def _failovers(ctx: Context) -> Metric:
-    family = GaugeMetricFamily(
-        "phoenix_service_last_failover_seconds",
-        "From the last fault of a leader to the next one.",
-        labels=("name",),
-    )
-    for group in ctx.views.all(GROUPS):
-        if group.last_failover_s is not None:
-            family.add_metric((group.service,), group.last_failover_s)
-    return family
+def _groups(ctx: Context) -> Iterable[Metric]:
+    groups = ctx.views.all(GROUPS)
+    for name, text, figure in _BY_GROUP:
+        family = GaugeMetricFamily(f"phoenix_service_{name}", text, labels=("name",))
+        for group in groups:
+            value = figure(group)
+            if value is not None:
+                family.add_metric((group.service,), value)
+        yield family

@@ -1,4 +1,5 @@
-"""Traffic on a group while its instances are killed: what clients saw, against what the log holds.
+"""Traffic on a group while its instances are killed or its leadership is moved: what clients saw,
+against what the log holds.
 
 Schedule    a request every ``1 / per_s`` seconds, whatever became of those before; every other is
             a command. Its time counts from the moment it was due, with all its repeats.
@@ -20,6 +21,7 @@ import httpx
 
 from infra.ports import EventLog
 from phoenix.group import Group
+from phoenix.member import Member
 
 PER_S = 200.0
 GIVE_UP_S = 30.0
@@ -40,6 +42,7 @@ class Outcome:
     twice: int = 0  # in the log more than once
     kills: int = 0
     kills_of_leaders: int = 0
+    switchovers: int = 0
 
     @property
     def slowest_s(self) -> float:
@@ -110,28 +113,42 @@ def _url(port: int, path: str) -> str:
 
 
 async def under_fire(
-    group: Group, log: EventLog, *, kills: int, seed: int, per_s: float = PER_S
+    group: Group,
+    log: EventLog,
+    *,
+    kills: int = 0,
+    switchovers: int = 0,
+    seed: int,
+    per_s: float = PER_S,
 ) -> Outcome:
-    """Kill random instances, each as soon as the group is whole again; return what happened."""
+    """Kill random instances, then move the leadership, each time as soon as the group is whole
+    again; return what happened."""
     fire = Fire(group.plan.ports, per_s=per_s)
     firing = asyncio.create_task(fire.run())
     outcome, choice = fire.outcome, random.Random(seed)
     try:
-        for _ in range(kills):
+        for number in range(kills + switchovers):
             assert await group.wait_ready(bound_s=30), "the group did not become whole"
-            await asyncio.sleep(choice.uniform(0.0, 0.3))  # kills fall anywhere in normal life
-            victim = choice.choice(list(group.members.values()))
-            outcome.kills_of_leaders += victim.leads
-            os.kill(victim.pid, signal.SIGKILL)
-            outcome.kills += 1
-            while group.members.get(victim.seat) is victim:  # noqa: ASYNC110 - no event for it
-                await asyncio.sleep(0.001)
+            await asyncio.sleep(choice.uniform(0.0, 0.3))  # faults fall anywhere in normal life
+            if number < kills:
+                await _kill(group, choice.choice(list(group.members.values())), outcome)
+            else:
+                assert await group.switchover()
+                outcome.switchovers += 1
         assert await group.wait_ready(bound_s=30), "the group did not become whole"
     finally:
         fire.stop()
         await firing
     await _compare(log, outcome)
     return outcome
+
+
+async def _kill(group: Group, victim: Member, outcome: Outcome) -> None:
+    outcome.kills_of_leaders += victim.leads
+    os.kill(victim.pid, signal.SIGKILL)
+    outcome.kills += 1
+    while group.members.get(victim.seat) is victim:  # noqa: ASYNC110 - no event for it
+        await asyncio.sleep(0.001)
 
 
 async def _compare(log: EventLog, outcome: Outcome) -> None:

@@ -188,6 +188,18 @@ async def test_a_switchover_fails_no_request(tiny: Running) -> None:
     assert promoted.failover_s is None  # planned
 
 
+async def test_switchovers_under_traffic_fail_no_request_and_break_no_connection(
+    tiny: Running,
+) -> None:
+    outcome = await under_fire(tiny.group, tiny.log, switchovers=5, seed=2, per_s=100)
+    assert outcome.switchovers == 5
+    assert (outcome.refused, outcome.unanswered, outcome.wrong) == (0, 0, {})
+    assert (outcome.lost, outcome.twice) == (0, 0)
+    assert outcome.repeats <= 1  # a kept connection may be closed at the moment it is used
+    assert len(outcome.acknowledged) > 50
+    assert tiny.group.failovers == 0
+
+
 async def test_a_release_that_does_not_start_never_takes_the_group_down(tiny: Running) -> None:
     leader = tiny.group.leader
     broken = Release(reference="tests.phoenix.tiny:broken", version="2")

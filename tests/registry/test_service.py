@@ -1,5 +1,6 @@
 """The running registry: what its leader records and what each endpoint answers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from domain.delivery_events import (
     ServiceRegistered,
 )
 from domain.governance_events import ModeChanged
-from domain.instance import InstancePromoted
+from domain.instance import InstanceDied, InstancePromoted
 from services.registry.service import create
 from tests.registry.world import World, leads, ready, running, started
 from tests.support.context import T0
@@ -207,6 +208,47 @@ async def test_phoenix_shows_every_group_with_roles_capacity_and_the_last_failov
     assert [i["port"] for i in group["instances"]] == [8213, 9213, 10213]
     assert (group["leader"], group["epoch"], group["capacity_percent"]) == ("governance-1", 2, 500)
     assert (group["last_failover_s"], group["failovers"], group["whole"]) == (0.011, 1, True)
+
+
+async def test_phoenix_says_how_instances_are_at_this_moment_and_what_does_not_answer(
+    tmp_path: Path,
+) -> None:
+    async with running(create, tmp_path, everywhere=True) as world:
+        mine = started("registry", 0, instance="tested-0")
+        await world.append(mine, ready("registry", 0), started("registry", 1), leads("registry"))
+        async with asyncio.timeout(5):
+            while (await world.get("/health"))["requests_per_s"] == 0:  # full seconds count
+                await world.get("/livez")
+
+        (group,) = (await world.get("/phoenix"))["groups"]
+
+        live = {i["instance"]: i["live"] for i in group["instances"]}
+        assert live["tested-0"]["status"] == "active"
+        assert live["tested-0"]["lag"] == 0
+        assert live["tested-0"]["position"] == await world.log.last_position()
+        assert live["tested-0"]["requests_per_s"] > 0
+        assert set(live["registry-1"].values()) == {None}
+        again = (await world.get("/phoenix"))["groups"][0]["instances"]
+        assert {i["instance"]: i["live"] for i in again} == live  # asked at most once a second
+
+
+async def test_the_metrics_carry_every_group(standby: World) -> None:
+    await standby.append(*(started("governance", seat, port=8213) for seat in range(3)))
+    await standby.append(*(ready("governance", seat) for seat in range(3)))
+    await standby.append(leads("governance", 1, 2))
+    died = {"at": T0, "service": "governance", "instance": "governance-2", "reason": "signal 9"}
+    await standby.append(InstanceDied(**died, was_leader=False, planned=False))
+    text = await standby.get("/metrics")
+    for name, value in (
+        ("epoch", 2),
+        ("led", 1),
+        ("instances", 3),
+        ("instances_ready", 2),
+        ("capacity", 3),
+        ("restarts", 1),
+        ("failovers", 0),
+    ):
+        assert f'phoenix_service_{name}{{name="governance"}} {float(value)}' in text
 
 
 async def test_the_description_of_the_system_now_and_as_it_was(standby: World) -> None:
