@@ -6,6 +6,7 @@ import signal
 import time
 
 import psutil
+import pytest
 
 from domain.instance import InstanceDied, InstancePromoted, LeadershipTaken
 from phoenix.group import Release
@@ -140,8 +141,9 @@ async def test_a_stopped_leader_is_followed_within_the_lease_and_replaced(tiny: 
     await tiny.whole()
 
 
-async def test_an_instance_whose_loop_hangs_is_replaced(tiny: Running) -> None:
-    victim = next(m for m in tiny.group.members.values() if not m.leads)
+@pytest.mark.parametrize("leads", [False, True], ids=["standby", "leader"])
+async def test_an_instance_whose_loop_hangs_is_replaced(tiny: Running, leads: bool) -> None:
+    victim = next(m for m in tiny.group.members.values() if m.leads == leads)
     (slot,) = victim.slots
     port = tiny.group.plan.ports[slot]
     hanging = asyncio.create_task(tiny.http.post(f"http://127.0.0.1:{port}/hang"))
@@ -153,7 +155,10 @@ async def test_an_instance_whose_loop_hangs_is_replaced(tiny: Running) -> None:
     await asyncio.gather(hanging, return_exceptions=True)
     reasons = [e.reason for e in await tiny.events() if isinstance(e, InstanceDied)]
     assert len(reasons) == 1
-    assert reasons[0].startswith("missed heartbeats")
+    assert reasons[0].startswith(("missed heartbeats", "deposed and not responding"))
+    leader = tiny.group.leader
+    assert leader is not None
+    assert (leader.epoch > 1) == leads
 
 
 async def test_instances_outlive_the_fork_server_and_a_new_one_replaces_them(
@@ -208,6 +213,18 @@ async def test_a_release_that_does_not_start_never_takes_the_group_down(tiny: Ru
     assert "version 2" in tiny.group.error
     await tiny.whole(within_s=30)
     assert tiny.group.runs(TINY)
+
+
+async def test_a_release_that_falls_when_it_leads_goes_back_to_the_one_before(
+    tiny: Running,
+) -> None:
+    unfit = Release(reference="tests.phoenix.tiny:unfit", version="2")
+    assert not await tiny.group.roll(unfit)
+    assert "version 2" in tiny.group.error
+    await tiny.whole(within_s=30)
+    assert tiny.group.runs(TINY)
+    assert (await tiny.health())["role"] == "active"
+    assert not tiny.group.held  # its falls cost no promotion that others may need
 
 
 async def test_a_new_release_replaces_the_standbys_first_and_the_leader_last(

@@ -128,4 +128,15 @@ def broken(ctx: Context) -> Tiny:
     raise RuntimeError("this release does not start")
 
 
-__all__ = ["broken", "create", "generated"]
+class Unfit(Tiny):
+    """Starts, answers and stands by, but falls as soon as it leads."""
+
+    async def lead(self, term: Term) -> None:
+        raise RuntimeError("this release cannot lead")
+
+
+def unfit(ctx: Context) -> Tiny:
+    return Unfit(ctx)
+
+
+__all__ = ["broken", "create", "generated", "unfit"]
