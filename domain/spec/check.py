@@ -42,6 +42,7 @@ RESERVED_PATHS = words.bag("""
     reports report health capabilities state dependencies message metrics schema events livez
     readyz leader history docs
 """)
+ERASE, ERASED = "erase", "erased"  # the command and the field that come with personal fields
 RESERVED_RECORDS = words.bag("""
     report app application service spec event aggregate base main test tests api domain
 """)
@@ -159,6 +160,10 @@ def _record(spec: Spec, index: int, record: Record) -> Iterator[Problem]:
     yield from _unique(f"{path}.fields", (field.name for field in record.fields))
     for i, field in enumerate(record.fields):
         yield from _field(spec, f"{path}.fields[{i}]", field)
+        if record.personal and field.name == ERASED:
+            yield Problem(f"{path}.fields[{i}].name", f"a record of personal data has its {ERASED}")
+    if record.personal and ERASE in record.commands:
+        yield Problem(f"{path}.states.transitions", f"every record of personal data has {ERASE}")
     if record.states is not None:
         yield from _states(f"{path}.states", record, record.states)
 
@@ -168,6 +173,8 @@ def _field(spec: Spec, path: str, field: RecordField) -> Iterator[Problem]:
     if field.ref and spec.record(field.ref) is None:
         known = ", ".join(record.name for record in spec.records)
         yield Problem(f"{path}.type", f"no record {field.ref!r}; records are: {known}")
+    if field.ref and field.personal:
+        yield Problem(f"{path}.personal", "a reference is not; the record that it leads to may be")
     if (field.type == "enum") != bool(field.values):
         wanted = "is required for an enum" if field.type == "enum" else "is for enums only"
         yield Problem(f"{path}.values", wanted)

@@ -154,6 +154,7 @@ class RecordField(Value):
     type: FieldType
     required: bool = False
     unique: bool = False
+    personal: bool = False  # of a person: kept sealed, and can be erased
     min: Bound | None = None
     max: Bound | None = None
     max_length: int | None = Field(default=None, ge=1, le=100_000)
@@ -215,6 +216,11 @@ class Record(Value):
 
     def field(self, name: str) -> RecordField | None:
         return next((field for field in self.fields if field.name == name), None)
+
+    @property
+    def personal(self) -> tuple[str, ...]:
+        """The fields that hold what is personal."""
+        return tuple(field.name for field in self.fields if field.personal)
 
     def type_of(self, name: str) -> str:
         """The type of a field, built-in ones included; "" when there is none of that name."""

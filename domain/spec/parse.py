@@ -137,7 +137,7 @@ def _record(part: Part) -> Document:
 def _field(cells: list[str]) -> Document:
     given = dict(zip(FIELD_COLUMNS, map(plain, cells), strict=False))
     field: Document = {name: value for name, value in given.items() if value}
-    for name in ("required", "unique"):
+    for name in ("required", "unique", "personal"):
         field[name] = given.get(name) == "yes"
     for name in ("values", "default"):
         if name in field:

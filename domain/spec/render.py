@@ -31,7 +31,7 @@ HEADINGS = (
 )  # fmt: skip
 FIELD_COLUMNS = (
     "name", "type", "required", "unique", "min", "max", "max_length", "values", "default",
-    "description",
+    "description", "personal",
 )  # fmt: skip
 INDENT = "    "
 UDC = (
@@ -129,7 +129,9 @@ def _record(record: Record) -> Iterator[str]:
     if record.description:
         yield f"- description: {line(record.description)}"
     yield ""
-    yield from _table(FIELD_COLUMNS, (_field(field) for field in record.fields))
+    columns = FIELD_COLUMNS if record.personal else FIELD_COLUMNS[:-1]
+    rows = (_field(field)[: len(columns)] for field in record.fields)
+    yield from _table(columns, rows)
     if record.states is None:
         return
     yield from ("", f"Starts as `{record.states.initial}`.", "")
@@ -154,6 +156,7 @@ def _field(field: RecordField) -> tuple[str, ...]:
         cell(compact(list(field.values))) if field.values else "",
         "" if field.default is None else cell(compact(field.default)),
         cell(field.description),
+        "yes" if field.personal else "",
     )
 
 

@@ -57,6 +57,9 @@ def _field(place: str, old: RecordField, new: RecordField) -> Iterator[Problem]:
         yield Problem(f"{place}.required", f"stored records may lack {new.name}; give a default")
     if new.unique and not old.unique:
         yield Problem(f"{place}.unique", f"stored records may share one {new.name}")
+    if new.personal != old.personal:
+        how = "in clear, where no erasure reaches them" if new.personal else "sealed"
+        yield Problem(f"{place}.personal", f"stored values are {how}; add another field")
     missing = [value for value in old.values if new.type == "enum" and value not in new.values]
     if missing:
         yield Problem(f"{place}.values", f"stored records may hold {', '.join(missing)}; keep them")

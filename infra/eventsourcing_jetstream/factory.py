@@ -23,7 +23,15 @@ from eventsourcing.utils import Environment, EnvType, resolve_topic, strtobool
 
 from infra.eventsourcing_jetstream.dcb import JetStreamDCBRecorder
 from infra.eventsourcing_jetstream.hub import Lease, Target, lease
-from infra.eventsourcing_jetstream.names import DCB, DEFAULT_APPLICATION, EVENTS, TRACKING, Names
+from infra.eventsourcing_jetstream.keys import JetStreamKeys
+from infra.eventsourcing_jetstream.names import (
+    DCB,
+    DEFAULT_APPLICATION,
+    EVENTS,
+    KEYS,
+    TRACKING,
+    Names,
+)
 from infra.eventsourcing_jetstream.recorders import (
     JetStreamAggregateRecorder,
     JetStreamApplicationRecorder,
@@ -94,6 +102,10 @@ class JetStreamFactory(
     def dcb_recorder(self) -> DCBRecorder:
         """Raises OperationalError: the server is away."""
         return JetStreamDCBRecorder(self._stream(DCB))
+
+    def key_store(self) -> JetStreamKeys:
+        """Where keys of personal values are kept; its calls raise OperationalError."""
+        return JetStreamKeys(self._stream(KEYS))
 
     def close(self) -> None:
         """Give the connection back; recorders made here can no longer be used."""

@@ -1,6 +1,6 @@
 """Names on the server: one stream per application and purpose, one subject per originator.
 
-Stream      ``es-<application>-<purpose>``; purposes: events, snapshots, tracking, dcb
+Stream      ``es-<application>-<purpose>``; purposes: events, snapshots, tracking, dcb, keys
 Subjects    ``es.<application>.<purpose>.<originator>``; ``es.<application>.processed.<upstream>``
             for a process application's position, in the stream of its events
 Invariants  two names never meet: what a subject cannot hold is written as ``=XX`` (UTF-8, hex),
@@ -15,6 +15,7 @@ from uuid import UUID
 EVENTS = "events"
 TRACKING = "tracking"
 DCB = "dcb"
+KEYS = "keys"
 DEFAULT_APPLICATION = "default"
 TOKEN_MAX = 200
 

@@ -20,7 +20,7 @@ from eventsourcing.persistence import (
 from domain.errors import LogRefused, TransientError
 from infra.eventsourcing_jetstream import codec
 from infra.eventsourcing_jetstream.hub import Lease
-from infra.eventsourcing_jetstream.names import TRACKING, Names
+from infra.eventsourcing_jetstream.names import KEYS, TRACKING, Names
 from infra.nats import api
 from infra.nats.connection import Connection
 from infra.nats.fetch import Stored, Stream
@@ -218,8 +218,8 @@ def stream_config(names: Names, replicas: int) -> dict[str, Any]:
         "max_msgs_per_subject": 1 if names.purpose == TRACKING else -1,
         "allow_direct": True,
         "allow_atomic": True,
-        "deny_delete": True,
-        "deny_purge": True,
+        "deny_delete": names.purpose != KEYS,  # a key that is dropped goes for ever
+        "deny_purge": names.purpose != KEYS,
     }
 
 

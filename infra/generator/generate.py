@@ -23,7 +23,7 @@ from infra.generator.imports import with_imports
 from infra.generator.names import Namer
 from infra.generator.plan import DECIMAL_PLACES, MAX_DIGITS, Plan, RecordPlan
 
-GENERATOR_VERSION = "1.1.0"
+GENERATOR_VERSION = "1.2.0"
 _DOC_WIDTH = 96
 
 
@@ -199,6 +199,8 @@ def _context(plan: Plan, version: str) -> dict[str, Any]:
         "reports": plan.reports,
         "handlers": plan.handlers,
         "any_unique": any(record.unique for record in plan.records),
+        "hidden": [(r.name, field) for r in plan.records for field in r.personal_unique],
+        "personal": [record for record in plan.records if record.personal],
         "any_refs": any(record.refs for record in plan.records),
         "max_digits": MAX_DIGITS,
         "decimal_places": DECIMAL_PLACES,

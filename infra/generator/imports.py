@@ -30,6 +30,7 @@ THIRD_PARTY = {
         "PAGE_DEFAULT PROBLEMS Limit described done gone only paged read_your_writes row_of"
         " unreferred version_of"
     ),
+    "infra.service_kit.personal": "PersonalApplication not_erased",
     "infra.service_kit.read_model": "ReadModel",
     "infra.service_kit.rules": (
         "Rule RuleBroken Taken both either enforce holds in_state quotient remainder seen"

@@ -51,7 +51,7 @@ _QUERY_TYPES = {
 }
 _LOCALS = ("after", "before", "body", "changes", "claims", "fields", "record_id", "self")
 _HANDLERS = language.bag("""
-    app create delete done get gone history listing one patch post row_of update views
+    app create delete done erase get gone history listing one patch post row_of update views
 """)
 _UNFILTERED = frozenset(("after",))  # a query parameter of every request
 _LENGTHS = {"day": 10, "month": 7, "year": 4}
@@ -336,6 +336,7 @@ class RecordPlan:
     update_method: str
     create_method: str
     delete_method: str
+    erase_method: str
     fields: list[FieldPlan]
     rules: list[RulePlan]
     transitions: list[TransitionPlan]
@@ -402,6 +403,14 @@ class RecordPlan:
         return [field for field in self.fields if field.source.ref]
 
     @property
+    def personal(self) -> tuple[str, ...]:
+        return self.source.personal
+
+    @property
+    def personal_unique(self) -> list[str]:
+        return [name for name, _ in self.unique if name in self.personal]
+
+    @property
     def unique(self) -> list[tuple[str, str]]:
         return [
             (field.name, "caseless" if field.kind == "email" else "exact")
@@ -440,7 +449,8 @@ class RecordPlan:
     @property
     def columns(self) -> list[tuple[str, str]]:
         columns = [(field.name, field.kind) for field in self.fields]
-        return [*columns, ("state", "enum")] if self.states else columns
+        columns += [("state", "enum")] if self.states else []
+        return [*columns, ("erased", "bool")] if self.personal else columns
 
     @property
     def indexed(self) -> str:
@@ -637,7 +647,7 @@ class Plan:
             namer.take(f"{name}Fields")
             namer.take(f"{name}Changes")
         self._tables = {record.name: namer.take(record.plural.upper()) for record in spec.records}
-        self._app_names = Namer({*dir(Application), "history"})
+        self._app_names = Namer({*dir(Application), "history", "keys", "personal"})
 
     @cached_property
     def records(self) -> list[RecordPlan]:
@@ -675,6 +685,7 @@ class Plan:
             create_method=self._app_names.take(f"create_{record.name}"),
             update_method=self._app_names.take(f"update_{record.name}"),
             delete_method=self._app_names.take(f"delete_{record.name}"),
+            erase_method=self._app_names.take(f"erase_{record.name}"),
             fields=[FieldPlan(field, self._classes) for field in record.fields],
             rules=self._rules(record),
             transitions=[],
@@ -697,8 +708,9 @@ class Plan:
         ]
 
     def _transitions(self, plan: RecordPlan) -> list[TransitionPlan]:
-        events = Namer(("Created", "Updated", "Deleted", "Event", "Snapshot"))
-        methods = Namer((*dir(Aggregate), "fields", "state", "deleted", "create", "update"))
+        events = Namer(("Created", "Updated", "Deleted", "Erased", "Event", "Snapshot"))
+        names = ("fields", "state", "deleted", "erased", "create", "update", "erase")
+        methods = Namer((*dir(Aggregate), *names))
         handlers = Namer((*dir(Controller), *_HANDLERS))
         states = plan.source.states
         return [

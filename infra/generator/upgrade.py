@@ -47,6 +47,9 @@ def _kept(place: str, record: Record, old: RecordField, new_record: Record) -> I
         yield Problem(f"{path}.required", f"stored records may have no {old.name}; give a default")
     if new.unique and not old.unique:
         yield Problem(f"{path}.unique", "stored records may share values")
+    if new.personal != old.personal:
+        how = "in clear, where no erasure reaches them" if new.personal else "sealed"
+        yield Problem(f"{path}.personal", f"stored values are {how}; add another field")
     missing = [value for value in old.values if value not in new.values]
     if new.type == old.type and missing:
         yield Problem(f"{path}.values", f"stored records may hold {', '.join(missing)}")

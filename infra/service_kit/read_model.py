@@ -57,6 +57,7 @@ class ReadModel:
         self._opened: list[sqlite3.Connection] = []
         self._position = int(self._writer.execute("SELECT position FROM checkpoint").fetchone()[0])
         self._complete_at = 0
+        self._scrub = False  # rows were erased: the file's journal still holds them
         self._moved = threading.Condition()
         self._stopping = threading.Event()
         self._waiting: queue.Queue[Notification | None] = queue.Queue(_BATCH_MAX * 2)
@@ -208,6 +209,9 @@ class ReadModel:
                 if notification.id > self._position:
                     self._fold(notification)
             self._writer.execute("UPDATE checkpoint SET position = ?", (batch[-1].id,))
+        if self._scrub:
+            busy, *_ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._scrub = bool(busy)  # a reader was in the way: once more with the next batch
         with self._moved:
             self._position = max(self._position, batch[-1].id)
             self._moved.notify_all()
@@ -265,6 +269,12 @@ class ReadModel:
         self._writer.execute(
             f'DELETE FROM "{table.name}" WHERE id = ?', (str(event.originator_id),)
         )
+
+    def forget(self, event: Any) -> None:
+        """Drop the key of the record that an event erased, and what the file still holds of it:
+        here, too, so that an erasure which was cut short is finished by whoever reads it."""
+        self._app.keys.erase(event.originator_id)  # type: ignore[attr-defined]
+        self._scrub = True
 
     # Reading
 
@@ -359,6 +369,7 @@ class ReadModel:
         db.execute("PRAGMA journal_mode = WAL")
         # NORMAL: a power loss may drop the newest rows with their checkpoint: they are read again.
         db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
         for table in self.tables:
             for statement in table.statements():
                 db.execute(statement)

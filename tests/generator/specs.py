@@ -231,6 +231,36 @@ INVENTORY: dict[str, Any] = {
 }
 
 
+MEMBERS: dict[str, Any] = {
+    "service_name": "member-desk",
+    "purpose": "Keeps the members of a club and what they pay, and forgets who asks for it.",
+    "records": [
+        {
+            "name": "member",
+            "fields": [
+                {"name": "name", "type": "text", "required": True, "personal": True},
+                {
+                    "name": "email",
+                    "type": "email",
+                    "required": True,
+                    "unique": True,
+                    "personal": True,
+                },
+                {"name": "born", "type": "date", "personal": True},
+                {"name": "fee", "type": "decimal", "required": True},
+            ],
+            "states": {
+                "initial": "new",
+                "transitions": [
+                    {"command": "admit", "from": ["new"], "to": "full", "fields": ["born"]}
+                ],
+            },
+        }
+    ],
+    "reports": [{"name": "fees", "record": "member", "measure": "sum", "field": "fee"}],
+}
+
+
 def revenue() -> Spec:
     return read_spec(REVENUE)
 
@@ -361,4 +391,14 @@ def invoices() -> Spec:
     return read_spec(INVOICES)
 
 
-ALL = {"revenue": revenue, "tickets": tickets, "inventory": inventory, "invoices": invoices}
+def members() -> Spec:
+    return read_spec(MEMBERS)
+
+
+ALL = {
+    "revenue": revenue,
+    "tickets": tickets,
+    "inventory": inventory,
+    "invoices": invoices,
+    "members": members,
+}

@@ -1,5 +1,6 @@
 """SPEC.md: ours comes back without loss, others are read as well as they allow."""
 
+import json
 from typing import Any
 
 import pytest
@@ -54,6 +55,14 @@ def test_a_spec_survives_markdown(given_intent: Any) -> None:
     spec = optimize(draft(given_intent, judge=judge).spec, 100, judge=judge).spec
     assert parse(render(spec)) == spec
     assert render(parse(render(spec))) == render(spec)
+
+
+def test_what_is_personal_survives_markdown() -> None:
+    document = json.loads(json.dumps(ORDERS))
+    document["records"][0]["fields"][0]["personal"] = True
+    spec = read_spec({"service_name": "desk", "purpose": "Keep orders of a shop", **document})
+    assert spec.records[0].personal
+    assert parse(render(spec)) == spec
 
 
 nasty = st.text(

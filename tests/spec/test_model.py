@@ -45,6 +45,27 @@ def test_a_whole_spec_reads_and_dumps_to_the_same() -> None:
         ),
         (with_field(type="int", default="x"), "records[0].fields[0].default", "type int"),
         (
+            with_field(type="ref:thing", personal=True),
+            "records[0].fields[0].personal",
+            "a reference is not",
+        ),
+        (
+            {
+                **HEAD,
+                "records": [
+                    {
+                        "name": "thing",
+                        "fields": [
+                            {"name": "who", "type": "text", "personal": True},
+                            {"name": "erased", "type": "bool"},
+                        ],
+                    }
+                ],
+            },
+            "records[0].fields[1].name",
+            "personal data",
+        ),
+        (
             {**HEAD, "records": [{"name": "thing", "fields": [{"name": "id", "type": "int"}]}]},
             "records[0].fields[0].name",
             "reserved",

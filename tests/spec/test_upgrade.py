@@ -38,6 +38,7 @@ def between(change: Change) -> list[str]:
         (lambda r: r[1]["fields"][1].update(type="int", min=None), "records[1].fields[1].type"),
         (lambda r: r[1]["fields"][3].update(required=True), "records[1].fields[3].required"),
         (lambda r: r[0]["fields"][0].update(unique=True), "records[0].fields[0].unique"),
+        (lambda r: r[0]["fields"][0].update(personal=True), "records[0].fields[0].personal"),
         (lambda r: r[0]["fields"][0].update(max_length=10), "records[0].fields[0].max_length"),
         (lambda r: r[1]["fields"][1].update(min="5"), "records[1].fields[1].min"),
         (lambda r: r[1]["fields"][1].update(max="5"), "records[1].fields[1].max"),
