@@ -25,23 +25,43 @@ def digest(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str):
+    # By the exact type first: nearly everything in a document is one of these.
+    kind = type(value)
+    if kind is str:
         return _string(value)
-    if value is None or isinstance(value, bool):
+    if kind is dict:
+        return "{" + ",".join([f"{_string(k)}:{_text(value[k])}" for k in _sorted(value)]) + "}"
+    if kind is list or kind is tuple:
+        return "[" + ",".join(map(_text, value)) + "]"
+    if value is None or kind is bool:
         return "null" if value is None else "true" if value else "false"
+    if kind is float:
+        return _number(value)
+    return _derived(value)
+
+
+def _derived(value: Any) -> str:
+    """Whole numbers, and what only behaves like one of the types of JSON."""
     if isinstance(value, int):
         if abs(value) > MAX_SAFE_INTEGER:
             raise ValueError(f"integer {value} is too large for JSON")
-        return str(value)
+        return str(int(value))
+    if isinstance(value, str):
+        return _string(value)
     if isinstance(value, float):
         return _number(value)
     if isinstance(value, Mapping):
-        # RFC 8785 sorts keys by their UTF-16 code units, not by code point.
-        pairs = sorted(value.items(), key=lambda pair: pair[0].encode("utf-16-be"))
-        return "{" + ",".join(f"{_text(key)}:{_text(item)}" for key, item in pairs) + "}"
+        return _text(dict(value))
     if isinstance(value, list | tuple):
-        return "[" + ",".join(_text(item) for item in value) + "]"
+        return _text(list(value))
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _sorted(value: dict[str, Any]) -> list[str]:
+    """The keys by their UTF-16 code units, as RFC 8785 wants: for ASCII the order of ``str``."""
+    if "".join(value).isascii():
+        return sorted(value)
+    return sorted(value, key=lambda key: key.encode("utf-16-be"))
 
 
 def _number(value: float) -> str:

@@ -5,9 +5,11 @@ Invariants  every raw message gets exactly one answer, ``IntentQueued`` or ``Int
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from sys import intern
 from typing import Any, Protocol
 from uuid import UUID, uuid5
@@ -30,6 +32,8 @@ from domain.intent import (
 
 INTENT_NAMESPACE = UUID("5d1e0f6c-64cf-5f0e-9d0e-3f5b2ce1c9a1")
 PERSON_PREFIX = "intents.by."  # only services may publish there: the identity is proven
+WORD_CHARS = 30  # longer ones are no words that come again
+_WORD = re.compile(r"[^\W_]+")
 SIMILARITY_MAX = 0.90  # name and purpose together; above it two open intents are one wish
 
 
@@ -176,11 +180,22 @@ def find_duplicate(
     return None
 
 
+@lru_cache(maxsize=16)  # asked for when an intent is judged, and again when it is taken in
 def trigrams(service_name: str, purpose: str) -> frozenset[str]:
     """The letter triples of name and purpose, without case, punctuation and word order."""
-    words = "".join(c if c.isalnum() else " " for c in f"{service_name} {purpose}".lower()).split()
+    words = _WORD.findall(f"{service_name} {purpose}".lower())
+    return frozenset().union(
+        *(_known_word(word) if len(word) <= WORD_CHARS else _triples(word) for word in words)
+    )
+
+
+def _triples(word: str) -> tuple[str, ...]:
+    padded = f" {word} "
     # Interned: many sets share their few thousand triples.
-    return frozenset(intern(f" {word} "[i : i + 3]) for word in words for i in range(len(word)))
+    return tuple(intern(padded[i : i + 3]) for i in range(len(word)))
+
+
+_known_word = lru_cache(maxsize=10_000)(_triples)
 
 
 def similarity(a: frozenset[str], b: frozenset[str]) -> float:

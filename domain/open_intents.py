@@ -92,7 +92,11 @@ class _Likes:
     def remove(self, intent: OpenIntent) -> None:
         del self._members[intent.intent_id]
         for part in self._dealt(intent.grams):
-            rest = tuple(i for i in _several(self._known[part]) if i.intent_id != intent.intent_id)
+            there = self._known[part]
+            if there is intent:
+                del self._known[part]
+                continue
+            rest = tuple(i for i in _several(there) if i.intent_id != intent.intent_id)
             if rest:
                 self._known[part] = rest
             else:
@@ -105,18 +109,27 @@ class _Likes:
         ``differ + 1`` at least one, and we ask for the rarest.
         """
         differ = int(_DIFFER * (len(grams) + min(self._largest, len(grams) / _RATIO)))
-        found = [self._known.get(part, ()) for part in self._dealt(grams)]
-        if len(found) <= differ:
+        parts = self._dealt(grams)
+        if len(parts) <= differ:
             return tuple(self._members.values())
-        several = sorted(map(_several, found), key=len)[: differ + 1]
+        found, unshared = [], 0
+        for part in parts:
+            there = self._known.get(part)
+            if there is not None:
+                found.append(there)
+            elif unshared == differ:
+                return ()
+            else:
+                unshared += 1
+        several = sorted(map(_several, found), key=len)[: differ + 1 - unshared]
         return {other.intent_id: other for others in several for other in others}.values()
 
     def _dealt(self, grams: frozenset[str]) -> set[int]:
         """The content of each part that is not empty, as a number."""
-        parts = [0] * self._parts
-        for gram in grams:
-            number = hash(gram)
-            parts[number % self._parts] ^= number
+        count = self._parts
+        parts = [0] * count
+        for number in map(hash, grams):
+            parts[number % count] ^= number
         return {part for part in parts if part}
 
 

@@ -216,10 +216,31 @@ _INJECTION: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 )
 
 
+class Rules:
+    """Rules by the words that one of their concepts begins with: most clauses hold none of them."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = rules
+        self._by_head: dict[str, list[int]] = {}
+        for number, rule in enumerate(rules):
+            rarest = min(rule.concepts, key=lambda concept: len(concept.heads))
+            for head in rarest.heads:
+                self._by_head.setdefault(head, []).append(number)
+
+    def for_clause(self, clause: Clause) -> Iterator[Rule]:
+        """The rules that the clause may match, in their order: all others lack a concept."""
+        known = self._by_head
+        numbers = {number for word in clause.stems if word in known for number in known[word]}
+        return (self._rules[number] for number in sorted(numbers))
+
+
+_EFFECTS, _ATTEMPTS = Rules(EFFECTS), Rules(ATTEMPTS)
+
+
 def attempts(reading: Reading) -> Iterator[Finding]:
     """Everything that speaks against the blueprint, clause by clause, then tricks of the text."""
     for clause in reading.clauses:
-        yield from _by_rules(clause, ATTEMPTS)
+        yield from _by_rules(clause, _ATTEMPTS)
     for name, pattern in _INJECTION:
         match = pattern.search(reading.text)
         if match is not None:
@@ -235,7 +256,7 @@ def attempts(reading: Reading) -> Iterator[Finding]:
 def effects(reading: Reading) -> Iterator[Finding]:
     """What the service would do that goes before a person."""
     for clause in reading.clauses:
-        for finding in _by_rules(clause, EFFECTS):
+        for finding in _by_rules(clause, _EFFECTS):
             if finding.kind == "effect":  # "stores no personal data" has no effect
                 yield finding
 
@@ -261,8 +282,8 @@ def _about_policies(clause: Clause, *, business: bool) -> bool:
     return not (business or _first(v.BUSINESS_MATTER, clause) is not None)
 
 
-def _by_rules(clause: Clause, rules: Sequence[Rule]) -> Iterator[Finding]:
-    for rule in rules:
+def _by_rules(clause: Clause, rules: Rules) -> Iterator[Finding]:
+    for rule in rules.for_clause(clause):
         start = _match(rule, clause)
         if start is None or (rule.unless and rule.unless & set(clause.stems)):
             continue
@@ -358,9 +379,12 @@ def _passive(verbs: list[Place], objects: list[Place], within: int, clause: Clau
 
 
 def _places(concept: Concept, clause: Clause) -> Iterator[Place]:
-    if concept.heads.isdisjoint(clause.stems):
+    heads = concept.heads
+    if heads.isdisjoint(clause.stems):
         return
     for index, word in enumerate(clause.stems):
+        if word not in heads:
+            continue
         if word in concept.singles:
             yield index, index + 1
             continue
