@@ -19,6 +19,8 @@ from domain.policy import VARIABLES, Bundle, Inputs, InputType, decide_by
 SHIPPED = Path(__file__).parent / "assets" / "policies" / "shipped.json"
 MODES: tuple[Mode, ...] = ("supervised", "autonomous", "aggressive")
 
+KNOWN_MAX = 4096  # answers that are kept
+
 _TYPES: dict[InputType, Any] = {
     "bool": cel.Type.BOOL,
     "int": cel.Type.INT,
@@ -89,7 +91,7 @@ def _readable(error: Exception) -> str:
 
 
 class CelConditions:
-    """A bundle compiled once; safe to share between tasks, it keeps no state."""
+    """A bundle compiled once; safe to share between tasks."""
 
     def __init__(self, bundle: Bundle) -> None:
         """Raises: Invalid: a condition of the bundle does not compile."""
@@ -109,6 +111,7 @@ class CelConditions:
             for mode, programs in self._programs.items()
         }
         self._policies = {mode: bundle.of(mode) for mode in MODES}
+        self._known: dict[tuple[object, ...], tuple[ConditionValue, ...]] = {}
 
     @property
     def bundle(self) -> Bundle:
@@ -123,7 +126,23 @@ class CelConditions:
         return self._policies[mode]
 
     def evaluate(self, mode: Mode, inputs: Inputs) -> tuple[ConditionValue, ...]:
-        """Every condition of the mode's policies with its value, or with an error and None."""
+        """Every condition of the mode's policies with its value, or with an error and None.
+
+        What the conditions read says all: the same again has the same answer, and few differ.
+        """
+        names = self._names[mode]
+        key = (mode, *[(name, type(v), v) for name, v in inputs.items() if name in names])
+        try:
+            known = self._known.get(key)
+        except TypeError:  # not of the declared types: that is for the conditions to say
+            return self._evaluate(mode, inputs)
+        if known is None:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            known = self._known[key] = self._evaluate(mode, inputs)
+        return known
+
+    def _evaluate(self, mode: Mode, inputs: Inputs) -> tuple[ConditionValue, ...]:
         data = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in inputs.items()
