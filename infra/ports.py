@@ -186,9 +186,6 @@ class Views(Reading, Protocol):
     def all(self, table: Table[Row], **where: object) -> list[Row]:
         """Every row that has these column values, by key order; for small tables."""
 
-    def after(self, table: Table[Row], key: str, *, limit: int) -> list[Row]:
-        """The next rows after a key, by key order; empty at the end."""
-
     def watching(
         self, table: Table[Row], watcher: Callable[[str, Row | None], None]
     ) -> AbstractContextManager[None]:

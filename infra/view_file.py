@@ -147,12 +147,13 @@ class ViewFile:
         self._usable()
         return self._rows[table.name].get(self._db, key)
 
-    def after(self, table: Table[Row], key: str, *, limit: int) -> list[Row]:
-        return self._select(table, "WHERE key > ? ORDER BY key LIMIT ?", (key, limit))
-
     def all(self, table: Table[Row], **where: object) -> list[Row]:
         condition, values = _where(table, where)
-        return self._select(table, f"{condition} ORDER BY key", values)
+        rows = self._written(table)
+        found = self._db.execute(
+            f"SELECT key, body FROM {quoted(table.name)} {condition} ORDER BY key", values
+        )
+        return [rows.read(key, body) for key, body in found]
 
     def count(
         self, table: Table[Any], *, below: tuple[str, object] | None = None, **where: object
@@ -246,11 +247,6 @@ class ViewFile:
     @property
     def _changes(self) -> int:
         return sum(len(rows.changed) for rows in self._rows.values())
-
-    def _select(self, table: Table[Row], clause: str, values: Sequence[object]) -> list[Row]:
-        rows = self._written(table)
-        found = self._db.execute(f"SELECT key, body FROM {quoted(table.name)} {clause}", values)
-        return [rows.read(key, body) for key, body in found]
 
     def _written(self, table: Table[Row]) -> Rows[Row]:
         """The rows of a table, all of them in the file for a query."""

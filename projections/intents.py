@@ -178,12 +178,17 @@ def intent_of(recorded: AnyRecorded) -> str:
     return str(getattr(event, "intent_id", "") or recorded.correlation_id)
 
 
+def raw_key(position: int) -> str:
+    """Under which a raw message is found by its position; sorts as positions do."""
+    return f"{position:015d}"
+
+
 def _raw_keys(recorded: AnyRecorded) -> Iterable[str]:
     match recorded.event:
         case RawIntent():
-            return (f"{recorded.position:015d}",)
+            return (raw_key(recorded.position),)
         case event:
-            return (f"{event.raw_position:015d}",)
+            return (raw_key(event.raw_position),)
 
 
 def _fold_raw(row: OpenRaw | None, recorded: AnyRecorded, _: str) -> OpenRaw | None:
@@ -196,7 +201,7 @@ def _fold_raw(row: OpenRaw | None, recorded: AnyRecorded, _: str) -> OpenRaw | N
 
 
 def _refusal_keys(recorded: AnyRecorded) -> Iterable[str]:
-    return (f"{recorded.event.raw_position:015d}",)
+    return (raw_key(recorded.event.raw_position),)
 
 
 def _fold_refusal(row: Refusal | None, recorded: AnyRecorded, _: str) -> Refusal | None:

@@ -14,7 +14,7 @@ from services.governance.config import load_config
 from services.governance.people import People
 from services.governance.rulebook import Rulebook
 from services.governance.step import Step
-from services.governance.work import deciding, expiring, put_first_rules
+from services.governance.work import deciding, expiring, put_first_rules, undecided
 
 
 class Governance:
@@ -70,18 +70,19 @@ class Governance:
             approval_ttl=self._config.approval_ttl,
         )
         concurrency = self._evaluator.concurrency * self._ctx.capacity
-        work = deciding(self._ctx, step, concurrency=concurrency)
-        tasks = (
-            asyncio.create_task(work.run(term)),
-            asyncio.create_task(expiring(self._ctx, self._people, term)),
-        )
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
+        async with undecided(self._ctx) as waiting:
+            work = deciding(self._ctx, step, waiting, concurrency=concurrency)
+            tasks = (
+                asyncio.create_task(work.run(term)),
+                asyncio.create_task(expiring(self._ctx, self._people, term)),
+            )
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in tasks:
+                    task.cancel()
 
 
 def _evaluator(ctx: Context, blueprint: Blueprint, rulebook: Rulebook) -> Evaluator:

@@ -20,6 +20,7 @@ from infra.cel import shipped
 from infra.commands import execute
 from infra.ports import Context, Meta, Term
 from infra.work import Worker
+from infra.worklist import WorkList
 from projections.governance import APPROVALS, UNDECIDED, ApprovalRow, Undecided
 from services.governance.adopt import signature
 from services.governance.config import Config
@@ -77,12 +78,20 @@ async def _unless_there(ctx: Context, events: Sequence[Event], term: Term) -> in
     return done.position
 
 
-def deciding(ctx: Context, step: Step, *, concurrency: int) -> "Worker[Undecided]":
+def undecided(ctx: Context) -> WorkList[Undecided]:
+    """What waits for a decision, most urgent first."""
+    return WorkList(
+        ctx.views, UNDECIDED, key=lambda row: row.intent.intent_id, rank=lambda row: row.rank
+    )
+
+
+def deciding(
+    ctx: Context, step: Step, waiting: WorkList[Undecided], *, concurrency: int
+) -> "Worker[Undecided]":
     """The worker that takes undecided intents, most urgent first."""
-    limit = min(8 * concurrency, 500)
     return Worker(
         views=ctx.views,
-        find=lambda: ctx.views.page(UNDECIDED, order="rank", limit=limit).rows,
+        find=lambda: waiting.first(2 * concurrency),
         key=_key,
         step=step,
         park=step.undecidable,

@@ -13,7 +13,8 @@ from domain.intake import OpenIntent, Queue, claimed_id, derived_id, judge
 from domain.intent import Intent, IntentQueued, IntentRefused
 from domain.open_intents import OpenIntents
 from infra.ports import Context, Meta, Term, Write
-from projections.intents import INTENTS, OPEN_RAW, IntentRow, OpenRaw
+from infra.worklist import WorkList
+from projections.intents import INTENTS, OPEN_RAW, IntentRow, OpenRaw, raw_key
 
 _BATCH = 500
 _TURN = 50
@@ -22,16 +23,23 @@ _RETRY_S = 0.2
 _log = structlog.get_logger(__name__)
 
 
+def unanswered(ctx: Context) -> WorkList[OpenRaw]:
+    """Raw messages without an answer, oldest first."""
+    return WorkList(
+        ctx.views, OPEN_RAW, key=lambda raw: raw_key(raw.position), rank=lambda raw: raw.position
+    )
+
+
 class Door:
     """Knows what it has answered in this term before its own view does."""
 
-    def __init__(self, ctx: Context, *, capacity: int) -> None:
+    def __init__(self, ctx: Context, unanswered: WorkList[OpenRaw], *, capacity: int) -> None:
         self._ctx = ctx
+        self._unanswered = unanswered
         self._capacity = capacity
         self._open = OpenIntents()
         self._answered: dict[int, int] = {}  # raw position -> position of the answer
         self._young: dict[str, Intent] = {}  # queued here, not yet in the view
-        self._read_to = ""  # key of the last raw message that was taken from the view
 
     async def run(self, term: Term) -> None:
         """Answer until cancelled."""
@@ -46,7 +54,6 @@ class Door:
                     await self._answer(waiting, term)
                 except TransientError as error:
                     _log.warning("answers_delayed", waiting=len(waiting), error=str(error))
-                    self._read_to = ""
                     await asyncio.sleep(_RETRY_S)
 
     def _seen(self, intent_id: str, row: IntentRow | None) -> None:
@@ -71,14 +78,9 @@ class Door:
 
     def _next(self) -> list[OpenRaw]:
         """Raw messages without an answer, oldest first; empty when there is none."""
-        while True:
-            self._forget_what_the_view_knows()
-            rows = self._ctx.views.after(OPEN_RAW, self._read_to, limit=_BATCH)
-            if not rows:
-                return []
-            self._read_to = f"{rows[-1].position:015d}"
-            if waiting := [raw for raw in rows if raw.position not in self._answered]:
-                return waiting
+        self._forget_what_the_view_knows()
+        oldest = self._unanswered.first(_BATCH + len(self._answered))
+        return [raw for raw in oldest if raw.position not in self._answered]
 
     async def _answer(self, waiting: list[OpenRaw], term: Term) -> None:
         appends = []

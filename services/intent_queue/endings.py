@@ -5,13 +5,24 @@ from datetime import datetime
 from domain.intent import IntentCompleted, IntentFailed
 from infra.ports import Context, Meta, Term, Write
 from infra.work import Worker
+from infra.worklist import WorkList
 from projections.intents import INTENTS, Ending, IntentRow
 
 _CAPACITY = 128
-_LISTED = 500
 
 
-def endings(ctx: Context) -> Worker[IntentRow]:
+def due(ctx: Context) -> WorkList[IntentRow]:
+    """Intents that have come to an end which is not on the record yet, oldest first."""
+    return WorkList(
+        ctx.views,
+        INTENTS,
+        key=lambda row: row.intent_id,
+        rank=lambda row: row.position if row.due else None,
+        where={"due": True},
+    )
+
+
+def endings(ctx: Context, ended: WorkList[IntentRow]) -> Worker[IntentRow]:
     """Return the worker that closes intents whose ending is due."""
 
     async def step(row: IntentRow, term: Term) -> int:
@@ -35,9 +46,7 @@ def endings(ctx: Context) -> Worker[IntentRow]:
 
     return Worker(
         views=ctx.views,
-        find=lambda: (
-            ctx.views.page(INTENTS, where={"due": True}, order="position", limit=_LISTED).rows
-        ),
+        find=lambda: ended.first(2 * _CAPACITY),
         key=lambda row: f"{row.intent_id}/{row.attempt}",
         step=step,
         park=park,

@@ -6,7 +6,7 @@ from typing import Any
 
 from domain.intake import claimed_id, derived_id
 from infra.ports import Context, Page
-from projections.intents import INTENTS, REFUSALS, WAITING, IntentRow, Refusal
+from projections.intents import INTENTS, REFUSALS, WAITING, IntentRow, Refusal, raw_key
 
 _WAIT_S = 5.0
 STATUS_BY_CODE = {
@@ -50,7 +50,7 @@ async def submit(ctx: Context, body: bytes, *, person: str) -> Receipt:
 
 def find(ctx: Context, raw_position: int) -> Receipt | None:
     """The answer to a raw message, if this instance's view has it."""
-    refusal = ctx.views.get(REFUSALS, f"{raw_position:015d}")
+    refusal = ctx.views.get(REFUSALS, raw_key(raw_position))
     if refusal is not None:
         return _refused(ctx, refusal)
     rows = ctx.views.all(INTENTS, raw_position=raw_position)

@@ -7,8 +7,8 @@ from typing import Any
 from infra.ports import Context, Term
 from projections.intents import INTENTS, OPEN_RAW, REFUSALS, TIMELINE, WAITING
 from services.intent_queue.api import routes
-from services.intent_queue.door import Door
-from services.intent_queue.endings import endings
+from services.intent_queue.door import Door, unanswered
+from services.intent_queue.endings import due, endings
 
 
 class IntentQueue:
@@ -40,19 +40,20 @@ class IntentQueue:
 
     async def lead(self, term: Term) -> None:
         """Answer raw messages and close intents until the term ends."""
-        door = Door(self._ctx, capacity=self._ctx.settings.queue_capacity)
-        answering = asyncio.create_task(door.run(term))
-        closing = asyncio.create_task(endings(self._ctx).run(term))
-        ended = asyncio.create_task(term.ended.wait())
-        try:
-            done, _ = await asyncio.wait(
-                (answering, closing, ended), return_when=asyncio.FIRST_COMPLETED
+        async with unanswered(self._ctx) as waiting, due(self._ctx) as ended:
+            door = Door(self._ctx, waiting, capacity=self._ctx.settings.queue_capacity)
+            tasks = (
+                asyncio.create_task(door.run(term)),
+                asyncio.create_task(endings(self._ctx, ended).run(term)),
+                asyncio.create_task(term.ended.wait()),
             )
-            for task in done:
-                task.result()
-        finally:
-            for task in (answering, closing, ended):
-                task.cancel()
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in tasks:
+                    task.cancel()
 
 
 def create(ctx: Context) -> IntentQueue:

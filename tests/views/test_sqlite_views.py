@@ -228,14 +228,6 @@ def test_a_watcher_hears_of_every_changed_row_and_of_those_that_go(tmp_path: Pat
     assert heard == [("a", Count(name="a", times=2)), ("a", None)]
 
 
-def test_rows_after_a_key_come_in_order_and_end(tmp_path: Path) -> None:
-    views = SqliteViews(tmp_path, [COUNTS])
-    views.apply(batch(*(at(n, cancelled(name)) for n, name in enumerate("dbca", 1))))
-    assert [row.name for row in views.after(COUNTS, "", limit=3)] == ["a", "b", "c"]
-    assert [row.name for row in views.after(COUNTS, "c", limit=3)] == ["d"]
-    assert views.after(COUNTS, "d", limit=3) == []
-
-
 def test_what_is_kept_hot_is_what_the_file_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,89 @@
+"""Open work in its order, kept by watching a table: a look costs no query.
+
+A leader looks after everything it finishes; a query would bring the table's changes into the file
+each time, and read rows that are at hand.
+
+Rebuild   read from the views once, when a term begins; from then on every change is heard of.
+"""
+
+import asyncio
+from bisect import bisect_left, insort
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from domain.view import Table
+from infra.ports import Views
+
+Row = TypeVar("Row", bound=BaseModel)
+
+
+class WorkList(Generic[Row]):
+    """The open rows of a table. Use it as an asynchronous context, within one term.
+
+    ``key`` gives a row's key, ``rank`` its place, or None where it is no open work; ``where`` is
+    what holds for every open row.
+    """
+
+    def __init__(
+        self,
+        views: Views,
+        table: Table[Row],
+        *,
+        key: Callable[[Row], str],
+        rank: Callable[[Row], int | None],
+        where: Mapping[str, object] | None = None,
+    ) -> None:
+        self._views = views
+        self._table = table
+        self._key = key
+        self._rank = rank
+        self._where = where
+        self._ranks: dict[str, int] = {}
+        self._order: list[tuple[int, str]] = []
+        self._watching: AbstractContextManager[Any]
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    async def __aenter__(self) -> "WorkList[Row]":
+        self._watching = self._views.watching(self._table, self._seen)
+        self._watching.__enter__()
+        await self._read()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._watching.__exit__(kind, error, trace)
+
+    def first(self, count: int) -> list[Row]:
+        """The open rows with the lowest ranks, in order; fewer than ``count`` if there are."""
+        rows = (self._views.get(self._table, key) for _, key in self._order[:count])
+        return [row for row in rows if row is not None]
+
+    async def _read(self) -> None:
+        cursor = ""
+        while True:
+            page = self._views.page(self._table, where=self._where, limit=500, cursor=cursor)
+            for row in page.rows:
+                self._seen(self._key(row), row)
+            cursor = page.cursor
+            if not cursor:
+                return
+            await asyncio.sleep(0)  # the lease is renewed in between
+
+    def _seen(self, key: str, row: Row | None) -> None:
+        before = self._ranks.pop(key, None)
+        rank = None if row is None else self._rank(row)
+        if before is not None:
+            del self._order[bisect_left(self._order, (before, key))]
+        if rank is not None:
+            self._ranks[key] = rank
+            insort(self._order, (rank, key))
