@@ -1,7 +1,7 @@
 """What 2x means: the same leader's work at 1x, and after a fall at 2x.
 
 ``python -m benchmarks.capacity``: a service whose steps wait (as for an answer of a model) or
-compute in worker processes, taken by ``infra.work.Worker`` as services do; half a minute.
+compute in worker processes, taken by ``infra.work.Worker`` as services do; one minute.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from tests.phoenix.running import Running, running_group
 from tests.support.nats import Server, running_server
 
 WAIT_S = 0.05
-TURNS = 400_000
-MEASURE_S = 5.0
+TURNS = 3_000_000
+MEASURE_S = 10.0
 
 
 def compute() -> int:
-    """A CPU-heavy step of some 20 ms."""
+    """A CPU-heavy step of some 100 ms."""
     total = 0
     for number in range(TURNS):
         total += number & 7
