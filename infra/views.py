@@ -28,7 +28,7 @@ from infra.view_file import CHANGES_MAX, COMMIT_S, Rows, ViewFile
 Row = TypeVar("Row", bound=BaseModel)
 Watcher = Callable[[str, Any], None]
 
-BATCH = 1000  # the loop stands still for one
+BATCH = 300  # the loop stands still for one: with the cores full, 1000 cost leaders their lease
 _HORIZON_EVERY_S = 0.02  # how soon a waiting reader asks the log how far the silence reaches
 
 

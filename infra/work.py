@@ -18,6 +18,7 @@ from infra.ports import Term, Views
 
 Item = TypeVar("Item")
 _FRESH_S = 0.1  # how soon a change of order counts while a list still has work
+_STARTED = 16  # items a turn of the event loop: the lease is renewed, and answers come, in between
 _log = structlog.get_logger(__name__)
 
 
@@ -120,9 +121,11 @@ class Worker(Generic[Item]):
 
     async def _loop(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         while True:
-            for item in self._takeable():
+            for count, item in enumerate(self._takeable(), 1):
                 self._busy.add(self._key(item))
                 tasks.create_task(self._take(item, term))
+                if count % _STARTED == 0:
+                    await asyncio.sleep(0)  # or hundreds of first steps would run in one turn
             await self._views.changed(timeout_s=self._next_look_s())
 
     def _takeable(self) -> Sequence[Item]:

@@ -68,7 +68,7 @@ class Door:
         """Once a term; changes meanwhile arrive through ``_seen``."""
         cursor = ""
         while True:
-            page = self._ctx.views.page(INTENTS, where={"open": True}, limit=500, cursor=cursor)
+            page = self._ctx.views.page(INTENTS, where={"open": True}, limit=_TURN, cursor=cursor)
             for row in page.rows:
                 self._seen(row.intent_id, row)
             cursor = page.cursor
