@@ -3,12 +3,15 @@
 Starts ``phoenix up --services intent-queue,governance`` (three instances each, durable writes) on
 free ports and publishes varied intents to ``intents.submit``, as anybody would:
 
-1. all at once: decisions a second, from the first message to the last decision;
-2. at half the goal's rate: how long each waits, from its message to its decision;
-3. all at once again, both leaders killed in the middle.
+burst   all at once: decisions a second, from the first message to the last decision
+paced   at half the goal's rate: how long each waits, from its message to its decision
+kill    all at once again, both leaders killed in the middle
+dbos    the baseline: the same decisions as DBOS workflows of three steps on PostgreSQL
 
-Times are the server's own, read from the log afterwards; so is the proof that every message was
-answered once and every intent decided once. ``--quick``: a tenth; ``--all``: with all 18 instances.
+``burst18``, ``paced18`` and ``kill18`` do it with all 18 instances up. ``PART=COUNT ...`` runs
+these parts with so many intents; ``--add`` keeps the figures of earlier parts. Times are the
+server's own, read from the log afterwards; so is the proof that every message was answered once and
+every intent decided once. CPU time is that of every process of the system, by what it does.
 """
 
 import asyncio
@@ -23,11 +26,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.report import Figure, save, show
+import httpx
+
+from benchmarks import cpu
+from benchmarks.dbos_workflows import rate as dbos_rate
+from benchmarks.postgres import Missing
+from benchmarks.report import Figure, parts_asked, save, saved, show
 from infra.nats.connection import Connection, open_connection
 from infra.nats.reader import StreamReader
 from infra.nats.setup import EVENTS
@@ -36,10 +44,15 @@ from infra.settings import Settings
 from tests.governance.labelled import FILE
 from tests.integration.system import System, free_shift
 
+NAME = "governance_throughput"
 GOAL = 1000.0
 GROUPS = ("intent-queue", "governance")
 LETTERS = "bcdfghjklmnpqrstvwxz"
-PATIENCE_S = 55.0
+PATIENCE_S = 180.0
+LOOK_S = 0.5
+PARTS = {"burst": 20_000, "paced": 10_000, "kill": 10_000}
+BY_DEFAULT = {**PARTS, "dbos": 1000, **{f"{part}18": count for part, count in PARTS.items()}}
+SEEDS = {"burst": 1, "paced": 2, "kill": 3, "dbos": 4}
 
 
 def messages(count: int, seed: int) -> list[bytes]:
@@ -66,8 +79,11 @@ class Story:
     intents: dict[str, int] = field(default_factory=dict)  # intent -> raw position
     decided: dict[str, int] = field(default_factory=dict)  # intent -> time in ns
     decisions: Counter[str] = field(default_factory=Counter)
+    cpu_s: dict[str, float] = field(default_factory=dict)  # by kind of process; empty: not known
+    size: int = 0  # of all bodies, in bytes
 
     def take(self, subject: str, data: bytes, position: int, time_ns: int) -> None:
+        self.size += len(data)
         if subject.startswith("intents."):
             self.sent[position] = time_ns
             return
@@ -113,6 +129,7 @@ class Bench:
         self.system = system
         self.public: Connection
         self.service: Connection
+        self.http: httpx.AsyncClient
 
     async def open(self) -> None:
         settings = Settings(
@@ -120,10 +137,12 @@ class Bench:
             data_dir=self.system.data_dir,
             port_shift=self.system.shift,
         )
+        self.http = httpx.AsyncClient(trust_env=False, timeout=15)
         self.public = await open_connection(settings, "public")
         self.service = await open_connection(settings, "service")
 
     async def close(self) -> None:
+        await self.http.aclose()
         await self.public.close()
         await self.service.close()
 
@@ -131,6 +150,7 @@ class Bench:
         """Publish, wait until all is decided, and read what the log says about it."""
         js = self.service.jetstream()
         start = (await js.stream_info(EVENTS)).state.last_seq
+        used = await asyncio.to_thread(cpu.seconds, self.system)
         publishing = asyncio.create_task(self._publish(bodies, rate))
         if kill:
             await self._reach(start, len(bodies) // 3)
@@ -138,7 +158,11 @@ class Bench:
                 os.kill(int(self.system.leader(name)["pid"]), signal.SIGKILL)
         await publishing
         await self._quiet(start, len(bodies))
-        return await self._read(start)
+        after = await asyncio.to_thread(cpu.seconds, self.system)
+        story = await self._read(start)
+        if not kill:  # the dead take their times with them
+            story.cpu_s = cpu.difference(used, after)
+        return story
 
     async def _publish(self, bodies: Sequence[bytes], rate: float) -> None:
         writer = await StreamWriter(self.public).start()
@@ -155,11 +179,11 @@ class Bench:
 
     async def _decided(self, start: int) -> int:
         """Decisions since the start, as the leader of governance counts them."""
-        with contextlib.suppress(Exception):  # it may just have been killed
-            answer = await asyncio.to_thread(
-                self.system.get, "governance", "/governance/decisions", limit=1
-            )
-            return int(answer["total"]) - self.before
+        with contextlib.suppress(httpx.HTTPError):  # it may just have been killed
+            url = self.system.url("governance", "/governance/decisions")
+            answer = await self.http.get(url, params={"limit": 1})
+            if answer.status_code == httpx.codes.OK:
+                return int(answer.json()["total"]) - self.before
         return -1
 
     before = 0
@@ -180,7 +204,7 @@ class Bench:
                 break
             if now != last:
                 last, since = now, time.monotonic()
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(LOOK_S)
         self.before += max(last, now)
 
     async def _read(self, start: int) -> Story:
@@ -209,53 +233,51 @@ def system(folder: Path, *, everything: bool) -> Iterator[System]:
         running.stop()
 
 
-async def measure(system: System, count: int, steps: Sequence[str]) -> list[Figure]:
+async def measure(system: System, asked: Mapping[str, int], load: str) -> list[Figure]:
     bench = Bench(system)
     await bench.open()
     figures: list[Figure] = []
-    if "burst" in steps:
-        story = await bench.run(messages(count, 1))
-        figures += _burst(f"{count:,} intents at once", story)
-    if "paced" in steps:
-        story = await bench.run(messages(count // 2, 2), rate=GOAL / 2)
-        figures += _paced(story)
-    if "kill" in steps:
-        story = await bench.run(messages(count // 2, 3), kill=True)
-        figures += _burst(f"{count // 2:,} at once, both leaders killed", story, goal=False)
+    for part, count in asked.items():
+        before = os.getloadavg()[0]
+        rate = GOAL / 2 if part == "paced" else 0
+        story = await bench.run(messages(count, SEEDS[part]), rate=rate, kill=part == "kill")
+        if part == "paced":
+            name = f"{load}: {count:,} at {rate:g}/s"
+            figures.append(_waits(name, story, before))
+        else:
+            killed = ", both leaders killed" if part == "kill" else ""
+            name = f"{load}: {count:,} at once{killed}"
+            figures.append(_rate(name, story, before, goal=not killed))
+        figures.append(_faults(name, story))
+        if story.cpu_s:
+            figures.append(_cpu(name, story))
     await bench.close()
     return figures
 
 
-def _burst(name: str, story: Story, *, goal: bool = True) -> list[Figure]:
+def _rate(name: str, story: Story, load: float, *, goal: bool) -> Figure:
     rate = story.rate()
-    return [
-        Figure(
-            f"{name}: publish to DecisionMade",
-            rate,
-            "decisions/s",
-            goal=">= 1000" if goal else "",
-            met=rate >= GOAL if goal else None,
-            detail={"slowest second": float(story.slowest_second())},
-        ),
-        _faults(name, story),
-    ]
+    return Figure(
+        f"{name}: publish to DecisionMade",
+        rate,
+        "decisions/s",
+        goal=">= 1000" if goal else "",
+        met=rate >= GOAL if goal else None,
+        detail={"slowest second": float(story.slowest_second()), "load": load},
+    )
 
 
-def _paced(story: Story) -> list[Figure]:
+def _waits(name: str, story: Story, load: float) -> Figure:
     waits = story.waits_ms()
     p99 = waits[int(len(waits) * 0.99)]
-    name = f"{GOAL / 2:g}/s"
-    return [
-        Figure(
-            f"{name}: publish to DecisionMade, 99th percentile",
-            p99,
-            "ms",
-            goal="< 1000",
-            met=p99 < 1000,
-            detail={"p50": statistics.median(waits), "max": waits[-1]},
-        ),
-        _faults(name, story),
-    ]
+    return Figure(
+        f"{name}: publish to DecisionMade, 99th percentile",
+        p99,
+        "ms",
+        goal="< 1000",
+        met=p99 < 1000,
+        detail={"p50": statistics.median(waits), "max": waits[-1], "load": load},
+    )
 
 
 def _faults(name: str, story: Story) -> Figure:
@@ -268,20 +290,56 @@ def _faults(name: str, story: Story) -> Figure:
     )
 
 
+def _cpu(name: str, story: Story) -> Figure:
+    """Milliseconds of CPU an intent: two cores have 2 ms at the goal's rate."""
+    count = len(story.sent)
+    spent = {kind: used * 1000 / count for kind, used in story.cpu_s.items()}
+    return Figure(
+        f"{name}: CPU an intent",
+        sum(spent.values()),
+        f"ms, {story.size / count:,.0f} bytes of events;",
+        detail=spent,
+    )
+
+
+def _baseline(count: int, ours: float | None) -> Figure:
+    load, theirs = os.getloadavg()[0], dbos_rate(messages(count, SEEDS["dbos"]))
+    ratio = ours / theirs if ours is not None else None
+    return Figure(
+        f"DBOS on PostgreSQL: {count:,} workflows of three steps",
+        theirs,
+        "decisions/s",
+        against="three instances of both groups" if ratio is not None else "",
+        ratio=ratio,
+        goal="ours >= 10 times" if ratio is not None else "",
+        met=ratio >= 10 if ratio is not None else None,
+        detail={"load": load},
+    )
+
+
 def main() -> None:
-    count = 2_000 if "--quick" in sys.argv else 20_000
-    steps = [s for s in ("burst", "paced", "kill") if f"--{s}" in sys.argv]
-    everything = "--all" in sys.argv
-    folder = Path(tempfile.mkdtemp(prefix="phoenix-bench-"))
-    try:
-        with system(folder, everything=everything) as running:
-            figures = asyncio.run(measure(running, count, steps or ("burst", "paced", "kill")))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    instances = "all 18 instances" if everything else "three instances of both groups"
-    show(f"Publish to decision, {instances}", figures)
-    name = "governance_throughput_all" if everything else "governance_throughput"
-    sys.stdout.write(json.dumps({"saved": str(save(name, figures))}) + "\n")
+    asked, add = parts_asked(BY_DEFAULT, __doc__)
+    figures: list[Figure] = []
+    for load, suffix in (("both groups", ""), ("all 18 instances", "18")):
+        given = {part: asked[part + suffix] for part in PARTS if part + suffix in asked}
+        if not given:
+            continue
+        folder = Path(tempfile.mkdtemp(prefix="phoenix-bench-"))
+        try:
+            with system(folder, everything=bool(suffix)) as running:
+                figures += asyncio.run(measure(running, given, load))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    if "dbos" in asked:
+        known = figures + (saved(NAME) if add else [])
+        ours = [f.value for f in known if f.goal == ">= 1000" and f.name.startswith("both")]
+        try:
+            figures.append(_baseline(asked["dbos"], ours[0] if ours else None))
+        except Missing as error:
+            sys.stderr.write(f"{error}\n")
+    show("Publish to decision", figures)
+    path = save(NAME, figures, add=add)
+    sys.stdout.write(json.dumps({"saved": str(path)}) + "\n")
 
 
 if __name__ == "__main__":

@@ -57,10 +57,16 @@ def show(title: str, figures: Sequence[Figure]) -> None:
     Console(width=130).print(table)
 
 
-def save(name: str, figures: Sequence[Figure]) -> Path:
-    """Write the figures with what they were measured on; return the file."""
+def save(name: str, figures: Sequence[Figure], *, add: bool = False) -> Path:
+    """Write the figures with what they were measured on; return the file.
+
+    ``add`` keeps what an earlier run measured and this one did not.
+    """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
+    if add:
+        taken = {figure.name for figure in figures}
+        figures = [*(known for known in saved(name) if known.name not in taken), *figures]
     about = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
@@ -70,6 +76,14 @@ def save(name: str, figures: Sequence[Figure]) -> Path:
     }
     path.write_text(json.dumps(about, indent=2) + "\n")
     return path
+
+
+def saved(name: str) -> list[Figure]:
+    """What ``save`` wrote last under this name; empty if it never did."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return []
+    return [Figure(**known) for known in json.loads(path.read_text())["figures"]]
 
 
 def parts_asked(counts: Mapping[str, int], description: str | None) -> tuple[dict[str, int], bool]:
