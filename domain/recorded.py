@@ -1,16 +1,14 @@
 """An event as it stands in the log."""
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from domain.event import Event
 
 E = TypeVar("E", bound=Event, covariant=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded(Generic[E]):
-    """An event with its place in the log.
+class Recorded(NamedTuple, Generic[E]):
+    """An event with its place in the log. Name the fields when you make one.
 
     ``position`` is the stream sequence: 1-based, grows, may skip for one reader's filter.
     ``correlation_id`` is the intent all this belongs to, ``causation_id`` what led to this event

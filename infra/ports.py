@@ -67,7 +67,7 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events in log order; ``position`` is how far they reach, ``pending`` how many more match."""
+    """Events in log order, up to ``position``; ``pending`` is how many more may match."""
 
     events: Sequence[Recorded[Event]]
     position: int

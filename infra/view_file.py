@@ -71,9 +71,7 @@ class Rows(Generic[Row]):
         return self.table.row.model_validate_json(body) if hot is None else hot[0]
 
     def before(self, db: sqlite3.Connection, key: str) -> Row | None:
-        """The row that the next event is folded into."""
-        if key in self.fresh:
-            return self.fresh[key]
+        """The row that a batch's first event of this key is folded into."""
         if self.table.once or key in self._new:
             return self.changed.get(key)
         row = self.get(db, key)

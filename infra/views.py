@@ -195,12 +195,12 @@ class SqliteViews(ViewFile):
 
     def _fold(self, recorded: Recorded[Event]) -> None:
         for rows in self._concerned[type(recorded.event)]:
-            table = rows.table
+            table, fresh = rows.table, rows.fresh
             for key in table.keys(recorded):
-                before = rows.before(self._db, key)
+                before = fresh[key] if key in fresh else rows.before(self._db, key)
                 after = table.fold(before, recorded, key)
                 if after is not before:
-                    rows.fresh[key] = after
+                    fresh[key] = after
 
     def _drop_older_files(self) -> None:
         self.commit()

@@ -638,7 +638,7 @@ AUDIT: Table[AuditRow] = Table(
     keys=_audit_keys,
     fold=_fold_audit,
     once=True,
-    columns=("position", "type", "intent_id"),
+    columns=("type", "intent_id"),
 )
 
 TABLES: tuple[Table[Any], ...] = (

@@ -6,7 +6,7 @@ Rebuild     fold from position 0.
 """
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -27,6 +27,8 @@ from domain.delivery_events import (
     SpecNeedsDetail,
     SpecOptimized,
     SpecVerified,
+    TestsFailed,
+    TestsPassed,
 )
 from domain.event import Event
 from domain.governance_events import (
@@ -70,6 +72,8 @@ OPEN: tuple[Status, ...] = (
     "building",
     "deploying",
 )
+_OF_NO_INTENT = frozenset((RawIntent, IntentRefused))
+_OWN = frozenset((IntentReprioritized, IntentCancelled, IntentCompleted, IntentFailed))
 AnyRecorded = Recorded[Any]
 
 
@@ -173,9 +177,10 @@ def rank_of(priority: Priority, raw_position: int) -> str:
 def intent_of(recorded: AnyRecorded) -> str:
     """The id of the intent that an event is about; "" when it is about none."""
     event = recorded.event
-    if isinstance(event, RawIntent | IntentRefused):
+    if type(event) in _OF_NO_INTENT:
         return ""
-    return str(getattr(event, "intent_id", "") or recorded.correlation_id)
+    # A missing attribute of a model is slow to miss.
+    return vars(event).get("intent_id") or recorded.correlation_id
 
 
 def raw_key(position: int) -> str:
@@ -224,7 +229,7 @@ def _fold_intent(row: IntentRow | None, recorded: AnyRecorded, _: str) -> Intent
     if not row.open or _of_older_attempt(row, event):
         return row
     changed = _changes(row, event)
-    if isinstance(event, IntentReprioritized | IntentCancelled | IntentCompleted | IntentFailed):
+    if type(event) in _OWN:
         changed["stream_position"] = recorded.position
     if not changed:
         return updated(row, {"position": recorded.position})
@@ -238,7 +243,7 @@ def _fold_intent(row: IntentRow | None, recorded: AnyRecorded, _: str) -> Intent
 def _of_older_attempt(row: IntentRow, event: Event) -> bool:
     if isinstance(event, BuildStarted):
         return False  # counts the build's own attempts
-    attempt = vars(event).get("attempt")  # a missing attribute of a model is slow to miss
+    attempt = vars(event).get("attempt")
     return attempt is not None and attempt != row.attempt
 
 
@@ -430,10 +435,10 @@ def _timeline_keys(recorded: AnyRecorded) -> Iterable[str]:
     return (f"{intent_id}/{recorded.position:015d}",) if intent_id else ()
 
 
-def _fold_timeline(row: TimelineRow | None, recorded: AnyRecorded, _: str) -> TimelineRow | None:
+def _fold_timeline(_: TimelineRow | None, recorded: AnyRecorded, key: str) -> TimelineRow | None:
     event = recorded.event
     return TimelineRow(
-        intent_id=intent_of(recorded),
+        intent_id=key.rpartition("/")[0],
         position=recorded.position,
         type=event.type.split(".")[0],
         at=event.at,
@@ -445,54 +450,45 @@ def _fold_timeline(row: TimelineRow | None, recorded: AnyRecorded, _: str) -> Ti
 
 def summary(event: Event) -> str:
     """One line for people; "" when the type says it all."""
-    for describe in (_governance_summary, _delivery_summary):
-        if text := describe(event):
-            return text
+    describe = _SUMMARIES.get(type(event))
+    if describe is not None:
+        return describe(event)
     fields = vars(event)
     return str(fields.get("reason", "") or fields.get("outcome", ""))
 
 
-def _governance_summary(event: Event) -> str:
-    match event:
-        case IntentQueued(intent=intent):
-            return f"{intent.service_name}, tier {intent.target_tier}, {intent.priority}"
-        case AlignmentAssessed(assessment=a):
-            return f"alignment {a.alignment_score:.2f}, {a.risk_level} risk, by {a.evaluator}"
-        case DecisionMade(decision=decision, policy_applied=policy):
-            return f"{decision} by {policy or 'no policy'}"
-        case ApprovalGranted(approver=approver):
-            return f"by {approver}"
-        case ApprovalRejected(approver=approver, reason=reason):
-            return f"by {approver}: {reason}"
-        case _:
-            return ""
+def _assessed(event: AlignmentAssessed) -> str:
+    a = event.assessment
+    return f"alignment {a.alignment_score:.2f}, {a.risk_level} risk, by {a.evaluator}"
 
 
-def _delivery_summary(event: Event) -> str:
-    match event:
-        case SpecVerified(score=score) | SpecOptimized(score=score):
-            return f"score {score.total:g}, {score.grade}"
-        case SpecNeedsDetail(questions=questions):
-            return " / ".join(questions)
-        case BuildStarted(version=version, attempt=attempt):
-            return f"version {version}, attempt {attempt}"
-        case ArtifactPackaged(wheel=wheel, artifact_digest=digest):
-            return f"{wheel}, sha256 {digest[:12]}"
-        case DeploymentStarted(version=version, port=port):
-            return f"version {version} on port {port}"
-        case DeploymentHealthy(url=url):
-            return url
-        case _:
-            return _tests_summary(event)
+def _scored(event: SpecVerified | SpecOptimized) -> str:
+    return f"score {event.score.total:g}, {event.score.grade}"
 
 
-def _tests_summary(event: Event) -> str:
-    fields = vars(event)
-    passed = fields.get("passed")
-    if passed is None:
-        return ""
-    failed, sandbox = fields.get("failed", 0), fields.get("sandbox", "")
-    return f"{passed} passed, {failed} failed in the sandbox ({sandbox})"
+def _tested(event: TestsPassed | TestsFailed) -> str:
+    failed = event.failed if isinstance(event, TestsFailed) else 0
+    return f"{event.passed} passed, {failed} failed in the sandbox ({event.sandbox})"
+
+
+_SUMMARIES: dict[type[Event], Callable[[Any], str]] = {
+    IntentQueued: lambda e: (
+        f"{e.intent.service_name}, tier {e.intent.target_tier}, {e.intent.priority}"
+    ),
+    AlignmentAssessed: _assessed,
+    DecisionMade: lambda e: f"{e.decision} by {e.policy_applied or 'no policy'}",
+    ApprovalGranted: lambda e: f"by {e.approver}",
+    ApprovalRejected: lambda e: f"by {e.approver}: {e.reason}",
+    SpecVerified: _scored,
+    SpecOptimized: _scored,
+    SpecNeedsDetail: lambda e: " / ".join(e.questions),
+    BuildStarted: lambda e: f"version {e.version}, attempt {e.attempt}",
+    TestsPassed: _tested,
+    TestsFailed: _tested,
+    ArtifactPackaged: lambda e: f"{e.wheel}, sha256 {e.artifact_digest[:12]}",
+    DeploymentStarted: lambda e: f"version {e.version} on port {e.port}",
+    DeploymentHealthy: lambda e: e.url,
+}
 
 
 OPEN_RAW = Table(
@@ -528,10 +524,8 @@ INTENTS = Table(
         "due",
         "priority",
         "tier",
-        "service_name",
         "rank",
         "raw_position",
-        "position",
     ),
 )
 TIMELINE = Table(
@@ -542,5 +536,5 @@ TIMELINE = Table(
     keys=_timeline_keys,
     fold=_fold_timeline,
     once=True,
-    columns=("intent_id", "position"),
+    columns=("intent_id",),  # by key they are in the order of the log
 )

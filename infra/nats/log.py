@@ -24,7 +24,7 @@ from infra import codec
 from infra.nats import api
 from infra.nats.connection import Connection
 from infra.nats.fetch import Stored, Stream
-from infra.nats.reader import Raw, StreamReader, parse_headers
+from infra.nats.reader import Raw, StreamReader, covers, parse_headers, spanning
 from infra.nats.setup import EVENTS
 from infra.nats.writer import (
     EXPECTED,
@@ -283,7 +283,12 @@ class _Append:
 
 
 class JetStreamSubscription:
-    """Implements ``infra.ports.Subscription``: batches as soon as there is anything."""
+    """Implements ``infra.ports.Subscription``: batches as soon as there is anything.
+
+    The server is asked with one filter that spans all subjects, and what lies between them is left
+    out here: with several filters it looks for each message among all subjects of a block (30
+    times its CPU on a backlog, seen with 2.15.1).
+    """
 
     def __init__(
         self,
@@ -296,7 +301,8 @@ class JetStreamSubscription:
         self._log = log
         self._events = events
         self._limit = batch
-        self._reader = StreamReader(log.nc, log.stream.name, subjects, after=after)
+        self._wanted = _Wanted(subjects)
+        self._reader = StreamReader(log.nc, log.stream.name, [spanning(subjects)], after=after)
         self._started = False
         self._waiting = False  # the caller has dealt with all it was given and wants more
         self._given = after  # last position handed out
@@ -328,9 +334,10 @@ class JetStreamSubscription:
         position = self._given
         try:
             for raw in raws:
-                recorded = _decoded_raw(raw, self._events)
-                if recorded is not None:
-                    events.append(recorded)
+                if raw.subject in self._wanted:
+                    recorded = _decoded_raw(raw, self._events)
+                    if recorded is not None:
+                        events.append(recorded)
                 position = raw.position
         except PoisonError as error:
             self._poison = error
@@ -353,6 +360,20 @@ class JetStreamSubscription:
     async def close(self) -> None:
         """End the subscription on the server."""
         await self._reader.close()
+
+
+class _Wanted:
+    """The literal subjects that some patterns match; asked for every message."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        below = [p[:-1] for p in patterns if p.endswith(".>") and "*" not in p]
+        self._prefixes = tuple(below)
+        self._others = [p for p in patterns if p[:-1] not in below]
+
+    def __contains__(self, subject: str) -> bool:
+        return subject.startswith(self._prefixes) or any(
+            covers(pattern, subject) for pattern in self._others
+        )
 
 
 class _Deadline:

@@ -276,6 +276,20 @@ def without_covered(subjects: Iterable[str]) -> list[str]:
     return [s for s in wanted if not any(o != s and covers(o, s) for o in wanted)]
 
 
+def spanning(subjects: Sequence[str]) -> str:
+    """The narrowest single filter that includes all of these; with one subject, that one."""
+    every = without_covered(subjects)
+    if len(every) == 1:
+        return every[0]
+    common: list[str] = []
+    # Without its last part: ``>`` stands for at least one.
+    for parts in zip(*(subject.split(".")[:-1] for subject in every), strict=False):
+        if len(set(parts)) > 1:
+            break
+        common.append(parts[0])
+    return ".".join((*common, ">"))
+
+
 def covers(pattern: str, subject: str) -> bool:
     """Whether every subject that ``subject`` (wildcards allowed) matches matches ``pattern``."""
     parts, others = pattern.split("."), subject.split(".")

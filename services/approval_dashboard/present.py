@@ -210,7 +210,7 @@ def intents(ctx: Context, *, status: str = "", q: str = "", cursor: str = "") ->
 
 def timeline(ctx: Context, intent_id: str) -> Sequence[TimelineRow]:
     """Every event of one intent, oldest first."""
-    page = ctx.views.page(TIMELINE, where={"intent_id": intent_id}, order="position", limit=500)
+    page = ctx.views.page(TIMELINE, where={"intent_id": intent_id}, limit=500)
     return page.rows
 
 

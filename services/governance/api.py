@@ -287,7 +287,6 @@ def _history(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[Con
                 AUDIT,
                 where={name: value for name, value in where.items() if value is not None},
                 text=q,
-                order="position",
                 descending=True,
                 limit=limit,
                 cursor=cursor,

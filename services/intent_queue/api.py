@@ -189,7 +189,6 @@ def _queries(ctx: Context) -> type[Controller]:
             page = ctx.views.page(
                 TIMELINE,
                 where={"intent_id": intent_id},
-                order="position",
                 limit=limit,
                 cursor=cursor,
             )

@@ -442,8 +442,29 @@ async def put_raw(log: EventLog, subject: str, body: bytes) -> int:
         b"{}",
         b'{"id":"1","source":"x","type":"phoenix.service.ServiceDegraded.v1",'
         b'"time":"2030-01-01T00:00:00Z","data":{"name":"a"}}',
+        b'{"id":"1","source":"x","type":"phoenix.service.ServiceDegraded.v1",'
+        b'"time":"2030-01-01T00:00:00Z","data":{}}',
+        b'{"id":"1","source":"x","type":"phoenix.service.ServiceDegraded.v1",'
+        b'"time":"2030-01-01T00:00:00Z","data":["name","a"]}',
+        b'{"id":"1","source":"x","type":"phoenix.service.ServiceDegraded.v1",'
+        b'"time":"2030-01-01T00:00:00Z","data":"at"}',
+        b'{"id":"1","source":"x","type":"phoenix.service.ServiceDegraded.v1",'
+        b'"data":{"name":"a","reason":"r"}}',
+        b'{"source":"x","type":"phoenix.service.ServiceDegraded.v1",'
+        b'"time":"2030-01-01T00:00:00Z","data":{"name":"a","reason":"r"}}',
     ],
-    ids=["empty", "not json", "a list", "no type", "a field missing"],
+    ids=[
+        "empty",
+        "not json",
+        "a list",
+        "no type",
+        "a field missing",
+        "no fields",
+        "fields as a list",
+        "fields as a text",
+        "no time",
+        "no id",
+    ],
 )
 async def test_a_damaged_event_stops_the_follower_after_what_came_before(
     log: EventLog, body: bytes

@@ -1,5 +1,6 @@
 """What was ever stored can still be read and folded. A sample is added, never changed."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,6 +58,22 @@ def test_a_stored_sample_is_read_with_nothing_lost(
     if current(full_type) == full_type:  # an older version has become another
         assert stored["data"].items() <= orjson.loads(again)["data"].items()
     assert decoded(7, subject, again) == recorded
+
+
+@pytest.mark.parametrize(("full_type", "subject", "body"), SAMPLES, ids=[s[0] for s in SAMPLES])
+def test_a_sample_reads_the_same_however_it_is_laid_out(
+    full_type: str, subject: str, body: bytes
+) -> None:
+    stored = orjson.loads(body)
+    if full_type not in EVENT_TYPES:
+        return  # an older version goes through its step
+    fields = {**stored["data"], "at": stored["time"]}
+    expected = EVENT_TYPES[full_type].model_validate(fields)
+    spaced = orjson.dumps(stored, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    for laid_out in (body, spaced, json.dumps(stored).encode()):  # the last one with escapes
+        assert decoded(7, subject, laid_out).event == expected
+    other = {**stored, "data": {"at": "1999-01-01T00:00:00Z", **stored["data"]}}
+    assert decoded(7, subject, orjson.dumps(other)).event == expected  # the envelope's counts
 
 
 @pytest.mark.parametrize("table", tables(), ids=lambda table: table.name)

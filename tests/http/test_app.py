@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 
 from domain.errors import ConflictError, Invalid, NotAllowed, NotFound, TransientError
 from infra.http import command_id, person_of
-from infra.ports import Context, Term
+from infra.ports import Batch, Context, Term
+from infra.views import SqliteViews
 from projections.intents import INTENTS
 from tests.support.context import World, running
 
@@ -186,6 +187,36 @@ async def test_a_query_can_wait_for_a_position(world: World) -> None:
     end = await world.log.last_position()
     await world.call("GET", f"/capabilities?after={end}")
     await world.call("GET", "/capabilities?after=soon", expect=422)
+
+
+async def test_a_position_that_does_not_come_in_time_is_a_503(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach = SqliteViews.reach
+
+    async def soon(self: SqliteViews, position: int, *, timeout_s: float) -> None:
+        assert timeout_s == 5.0
+        await reach(self, position, timeout_s=0.05)
+
+    monkeypatch.setattr(SqliteViews, "reach", soon)
+    beyond = await world.log.last_position() + 1
+    for headers, query in (({}, f"?after={beyond}"), ({"X-Log-Position": f"{beyond}"}, "")):
+        answer = await world.client.get(f"/capabilities{query}", headers=headers)
+        assert answer.status_code == 503
+        assert f"not {beyond}" in answer.json()["detail"]
+        assert answer.headers["retry-after"] == "1"
+
+
+async def test_the_lag_of_the_views_is_seen_in_health_and_metrics(world: World) -> None:
+    views = world.ctx.views
+    assert isinstance(views, SqliteViews)
+    views.apply(Batch((), views.position, 7))
+    assert (await world.call("GET", "/health"))["lag"] == 7
+    text = (await world.client.get("/metrics")).text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    (lag,) = families["phoenix_log_lag"].samples
+    (position,) = families["phoenix_log_position"].samples
+    assert (lag.value, position.value) == (7, views.position)
 
 
 async def test_metrics_count_requests_by_route(world: World) -> None:

@@ -119,16 +119,50 @@ async def test_a_changed_view_is_built_anew_beside_the_old_one(tmp_path: Path) -
     log = MemoryLog()
     await append(log, cancelled("a"), cancelled("a"))
     old = SqliteViews(tmp_path, [COUNTS])
-    await follow_to_the_end(old, log)
+    old_goes_on = asyncio.create_task(old.follow(log))
+    await old.reach(await log.last_position())
     (old_file,) = files(tmp_path)
     changed = replace(COUNTS, version=2)
     new = SqliteViews(tmp_path, [changed])
     assert new.position == 0
     assert len(files(tmp_path)) == 2
+    end = await append(log, cancelled("a"))
+    await old.reach(end)  # the live view keeps serving, and reading
+    assert old.all(COUNTS) == [Count(name="a", times=3)]
     await follow_to_the_end(new, log)
-    assert new.get(changed, "a") == Count(name="a", times=2)
+    assert new.get(changed, "a") == Count(name="a", times=3)
+    assert old.all(COUNTS) == [Count(name="a", times=3)]
+    old_goes_on.cancel()
     assert len(files(tmp_path)) == 1
     assert old_file not in files(tmp_path)
+
+
+async def test_a_rebuild_that_is_cut_off_goes_on_from_its_last_commit(tmp_path: Path) -> None:
+    log = MemoryLog()
+    await append(log, *(cancelled(f"{n % 3}") for n in range(30)))
+    everything = [at(n, cancelled(f"{(n - 1) % 3}")) for n in range(1, 31)]
+    old = SqliteViews(tmp_path, [COUNTS])
+    await follow_to_the_end(old, log)
+    old.close()
+    changed = replace(COUNTS, version=2)
+    new = SqliteViews(tmp_path, [changed])
+    new.apply(batch(*everything[:12]))
+    new.commit()
+    new.apply(batch(*everything[12:20]))
+    new._db.close()  # killed
+    assert len(files(tmp_path)) == 2  # nothing has taken the old one's place
+    again = SqliteViews(tmp_path, [changed])
+    assert again.position == 12
+    await follow_to_the_end(again, log)
+    assert again.dump() == in_one_go(tmp_path / "plain", everything)
+    assert len(files(tmp_path)) == 1
+
+
+def in_one_go(folder: Path, events: list[Recorded[Event]]) -> dict[str, dict[str, str]]:
+    """What the same events give in one go."""
+    plain = SqliteViews(folder, [COUNTS])
+    plain.apply(batch(*events))
+    return plain.dump()
 
 
 def files(folder: Path) -> list[Path]:
