@@ -125,7 +125,8 @@ class SqliteViews(ViewFile):
         self._uncommitted.set()
         for watcher, key, row in told:
             watcher(key, row)
-        self.wake()
+        if batch.events:  # what lies between our subjects is no reason to look for work
+            self.wake()
 
     @contextmanager
     def watching(
