@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test test-long check format bench lock clean
+.PHONY: run test test-long check format bench peers lock clean
 
 run: $(VENV)/.run
 	$(BIN)/phoenix up $(ARGS)
@@ -29,11 +29,16 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# The other stores that benchmarks.recorders measures beside ours (PostgreSQL: Debian's package, too).
+peers: $(VENV)/.dev
+	$(PIP) --require-hashes -r requirements/peers.txt
+
 # Pins every package with its hashes; run it after a change of the dependencies in pyproject.toml.
 lock: $(VENV)/.base
 	$(PIP) "uv>=0.9,<1"
 	$(BIN)/uv pip compile -q pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/run.txt
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/dev.txt
+	$(BIN)/uv pip compile -q pyproject.toml --group peers --constraints requirements/dev.txt --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/peers.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -19,12 +19,13 @@ from nats.aio.msg import Msg
 
 from benchmarks.report import Figure, save, show
 from domain.delivery_events import ServiceDegraded
+from infra import codec
 from infra.nats import api, setup
 from infra.nats.connection import Connection, open_connection
 from infra.nats.embedded import EmbeddedServer
 from infra.nats.log import JetStreamLog
 from infra.nats.reader import StreamReader
-from infra.nats.writer import Message
+from infra.nats.writer import MESSAGE_ID, Message
 from infra.ports import Meta, Write
 from infra.settings import NATS_PORT, Settings
 
@@ -52,8 +53,25 @@ async def one_at_a_time(seconds: float, once: Callable[[int], Awaitable[object]]
     return statistics.median(took) * 1000
 
 
-async def bare_inbox(nc: Client, count: int) -> float:
-    """The quickest plain publisher: one reply inbox, a window of unanswered messages."""
+Made = tuple[str, bytes, dict[str, str] | None]
+
+
+def same_bytes(number: int) -> Made:
+    return f"events.bare.{number % 100}", BODY, None
+
+
+def same_events(number: int) -> Made:
+    """What an append writes, made in the same way: an event, its id, its body."""
+    made = event(f"same{number % 100}", number)
+    id = codec.event_id(f"same/{number}", 0, made)
+    headers = {MESSAGE_ID: id, "Content-Type": codec.CONTENT_TYPE}
+    return made.subject, codec.encode(made, id=id, meta=meta(f"same/{number}")), headers
+
+
+async def bare_inbox(nc: Client, count: int, make: Callable[[int], Made]) -> float:
+    """The quickest publisher on nats-py's usual API: one reply inbox, a window of unanswered
+    messages, no tasks, no conditions; answers are counted, not read.
+    """
     inbox, answered, room = nc.new_inbox(), 0, asyncio.Semaphore(WINDOW)
     done = asyncio.Event()
 
@@ -68,10 +86,39 @@ async def bare_inbox(nc: Client, count: int) -> float:
     start = time.perf_counter()
     for number in range(count):
         await room.acquire()
-        await nc.publish(f"events.bare.{number % 100}", BODY, reply=inbox)
+        subject, body, headers = make(number)
+        await nc.publish(subject, body, reply=inbox, headers=headers)
     await done.wait()
     took = time.perf_counter() - start
     await subscription.unsubscribe()
+    return count / took
+
+
+async def ceiling(nc: Connection, count: int) -> float:
+    """What the server takes: lines made beforehand, fifty a write, answers only counted."""
+    inbox, out, answered = nc.new_inbox(), 0, 0
+    more = asyncio.Event()
+
+    def ack(*_: bytes | None) -> None:
+        nonlocal out, answered
+        out, answered = out - 1, answered + 1
+        more.set()
+
+    subscription = await nc.tap(inbox, ack)
+    lines = [
+        f"PUB events.bare.{n % 100} {inbox} {len(BODY)}\r\n".encode() + BODY + b"\r\n"
+        for n in range(count)
+    ]
+    start, sent = time.perf_counter(), 0
+    while answered < count:
+        while sent < count and out < WINDOW:
+            chunk = lines[sent : sent + 50]
+            nc.push(b"".join(chunk))
+            sent, out = sent + len(chunk), out + len(chunk)
+        more.clear()
+        await more.wait()
+    took = time.perf_counter() - start
+    await nc.untap(subscription)
     return count / took
 
 
@@ -191,7 +238,9 @@ async def appends(nc: Connection, log: JetStreamLog, sync: str, scale: float) ->
         seconds,
         lambda n: log.append([Write(event("lone", n))], meta=meta(f"lone/{n}")),
     )
-    bare = await bare_inbox(nc, many)
+    bare = await bare_inbox(nc, many, same_bytes)
+    same = await bare_inbox(nc, many, same_events)
+    most = await ceiling(nc, many)
     raw = await raw_pipelined(log, many)
     ours = await pipelined(log, many, "p")
     rate, median, worst = await versioned(log, many, "v")
@@ -209,6 +258,8 @@ async def appends(nc: Connection, log: JetStreamLog, sync: str, scale: float) ->
             lone / plain <= 1.2,
         ),
         Figure(f"{sync}: bare reply-inbox publisher", bare, "/s"),
+        Figure(f"{sync}: the same, making and publishing our events", same, "/s"),
+        Figure(f"{sync}: ceiling: lines made before", most, "/s", "bare publisher", most / bare),
         Figure(f"{sync}: writer, raw messages", raw, "/s", "bare publisher", raw / bare),
         Figure(
             f"{sync}: appends, pipelined",
@@ -218,6 +269,7 @@ async def appends(nc: Connection, log: JetStreamLog, sync: str, scale: float) ->
             ours / bare,
             "" if durable else ">= 0.75",
             None if durable else ours / bare >= 0.75,
+            {"x making our events": ours / same},
         ),
         Figure(
             f"{sync}: appends with a version, {WRITERS} writers",

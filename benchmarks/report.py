@@ -49,7 +49,7 @@ def show(title: str, figures: Sequence[Figure]) -> None:
         table.add_row(
             figure.name,
             f"{figure.value:,.0f}" if figure.value >= 100 else f"{figure.value:.2f}",
-            figure.unit + "".join(f", {k} {v:.1f}" for k, v in figure.detail.items()),
+            figure.unit + "".join(f", {k} {v:.2f}" for k, v in figure.detail.items()),
             figure.against,
             f"{figure.ratio:.2f}" if figure.ratio is not None else "",
             figure.goal + mark,

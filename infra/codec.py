@@ -74,7 +74,7 @@ def encode(event: Event, *, id: str, meta: Meta, epoch: int = 0) -> bytes:
         "subject": event.stream_key,
         "time": event.at,
         "datacontenttype": "application/json",
-        "data": event.model_dump(mode="json", exclude=_ENVELOPE_ONLY),
+        "data": event.__pydantic_serializer__.to_python(event, mode="json", exclude=_ENVELOPE_ONLY),
     }
     if meta.correlation_id:
         envelope["correlationid"] = meta.correlation_id

@@ -19,26 +19,24 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
 from domain.errors import LogRefused, TransientError
+from infra.nats.parser import Tap, WireParser
 from infra.settings import Settings
 
 Role = Literal["owner", "service", "app", "public"]
 
 CONNECT_TIMEOUT_S = 10.0
+PUSH_BYTES = 32 * 1024  # so much goes to the socket at once, so that the server begins with it
 _DENIED = re.compile(r"permissions violation for publish to \"([^\"]+)\"", re.IGNORECASE)
 
 log = structlog.get_logger(__name__)
-
-
-# (subject, reply, payload, header block): as they came, without parsing
-Tap = Callable[[bytes, bytes, bytes, bytes | None], None]
 
 
 class Connection(Client):
     """A NATS client that tells its users about reconnects and forbidden publishes.
 
     ``tap`` and ``push`` are the short way in and out: no header parsing, no task or queue per
-    subscription. They use three inner names of nats-py 2.16 (``_process_msg``, ``_pending``,
-    ``_flush_queue``); ``tests/infra/nats/test_connection.py`` fails if these change.
+    subscription. They use inner names of nats-py 2.16 (``_ps``, ``_pending``, ``_flush_queue``,
+    ``_transport``); ``tests/infra/nats/test_connection.py`` fails if these change.
     """
 
     def __init__(self) -> None:
@@ -46,17 +44,18 @@ class Connection(Client):
         self.on_reconnect: list[Callable[[], None]] = []
         self.on_denied: list[Callable[[str], None]] = []
         self.refused = asyncio.Event()
-        self._taps: dict[int, Tap] = {}
+        self._taps: dict[bytes, Tap] = {}
+        self._ps = WireParser(self, self._taps)
 
     async def tap(self, subject: str, callback: Tap) -> Subscription:
         """Subscribe with a plain function that gets each message as it arrived."""
         subscription = await self.subscribe(subject)
-        self._taps[subscription._id] = callback
+        self._taps[b"%d" % subscription._id] = callback
         return subscription
 
     async def untap(self, subscription: Subscription) -> None:
         """End it; quiet when the connection has been closed."""
-        self._taps.pop(subscription._id, None)
+        self._taps.pop(b"%d" % subscription._id, None)
         with contextlib.suppress(nats.errors.Error):
             await subscription.unsubscribe()
 
@@ -66,19 +65,14 @@ class Connection(Client):
             return False
         self._pending.append(commands)
         self._pending_data_size += len(commands)
-        queue = self._flush_queue
-        if self.is_connected and queue is not None and queue.empty():
+        if not self.is_connected:
+            return True
+        if self._pending_data_size >= PUSH_BYTES and self._transport is not None:
+            self._transport.writelines(self._pending)
+            self._pending, self._pending_data_size = [], 0
+        elif (queue := self._flush_queue) is not None and queue.empty():
             queue.put_nowait(asyncio.get_running_loop().create_future())
         return True
-
-    async def _process_msg(
-        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
-    ) -> None:
-        tap = self._taps.get(sid)
-        if tap is None:
-            await super()._process_msg(sid, subject, reply, data, headers)
-        else:
-            tap(subject, reply, data, headers)
 
     async def reconnected(self) -> None:
         log.info("nats_reconnected")

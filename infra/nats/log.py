@@ -88,7 +88,9 @@ class JetStreamLog:
             headers = _headers(id, write, fence if index == fenced else None)
             messages.append(Message(event.subject, body, headers))
         try:
-            ack = await self._publish(messages, self._writer or await self.writer())
+            ack = await self._send(messages, self._writer or await self.writer())
+        except Denied as error:
+            raise LogRefused(str(error)) from error
         except (NoAnswer, api.NoStream, api.Refused) as error:
             return await _Append(self, writes, messages, fence).settle(error)
         return tuple(range(ack.first, ack.last + 1))
@@ -106,7 +108,9 @@ class JetStreamLog:
         deadline = _Deadline(APPEND_TIMEOUT_S)
         while True:
             try:
-                return (await self._publish((message,), await self.writer())).last
+                return (await self._send((message,), await self.writer())).last
+            except Denied as error:
+                raise LogRefused(str(error)) from error
             except NoAnswer as error:
                 if not message_id:  # a second copy could not be recognised
                     raise TransientError(f"{subject}: {error}") from error
@@ -151,11 +155,11 @@ class JetStreamLog:
         """See ``infra.ports.EventLog.follow``."""
         return JetStreamSubscription(self, subjects, after, batch, events)
 
-    async def _publish(self, messages: Sequence[Message], writer: StreamWriter) -> Ack:
+    def _send(self, messages: Sequence[Message], writer: StreamWriter) -> "asyncio.Future[Ack]":
         """Raises what the writer raises, but names what no retry can mend.
 
         Raises:
-            LogRefused: no permission, or too large for the server.
+            LogRefused: too large for the server.
         """
         limit = self.nc.max_payload
         for message in messages:
@@ -163,10 +167,7 @@ class JetStreamLog:
                 raise LogRefused(
                     f"{message.subject}: {len(message.payload)} bytes, the server takes {limit}"
                 )
-        try:
-            return await writer.send(messages)
-        except Denied as error:
-            raise LogRefused(str(error)) from error
+        return writer.send(messages)
 
 
 class _Append:
@@ -192,8 +193,10 @@ class _Append:
             if found:
                 return found
             try:
-                ack = await self._log._publish(self._messages, await self._log.writer())
+                ack = await self._log._send(self._messages, await self._log.writer())
                 return tuple(range(ack.first, ack.last + 1))
+            except Denied as denied:
+                raise LogRefused(str(denied)) from denied
             except (NoAnswer, api.NoStream, api.Refused) as again:
                 error = again
 

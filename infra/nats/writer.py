@@ -10,6 +10,7 @@ Measured    an fsync costs 0.3-0.8 ms a message; a batch 3-4 ms whatever its siz
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,10 +24,12 @@ BATCH_MESSAGES_MAX = 1000
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 WINDOW = 1024  # messages without an answer
 PROBE_EVERY = 20  # batches
+SURPRISE = 0.7
 PROBE_MIN = 8  # messages
 PROBE_MAX = 128
 BATCHES_OUT_MAX = 2  # one is made and answered here while the server writes the other
 APPEND_S = 0.000_02  # what a message costs on our side, from the caller to the socket and back
+WAITED_SHARE = 0.1  # of a batch's time: idle for less, we may have been what it waited for
 SPLIT_BELOW = 8  # a refused batch this small is tried one by one
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
@@ -122,15 +125,17 @@ class _Sent:
 
 
 class Costs:
-    """What the server takes, learned from its answers (seconds).
+    """What the server makes us wait, learned from its answers (seconds).
 
-    A single message: time over count while answers come in, fading. (The quickest answer would
-    mislead: many wait in the socket while we are busy.) A batch: only those sent when nothing
-    else was on its way, for the same reason.
+    A single message: the time in which we had nothing to do while answers came in, over their
+    count, fading. While we are busy the server is not what anybody waits for, and packing would
+    gain nothing. A batch: from sending to the answer, when nothing else was on its way; if we were
+    busy all the time the answer may have lain there, so that it counts only as "at most".
     """
 
-    MESSAGE_S = 0.000_01  # of each message in a batch
+    MESSAGE_S = 0.000_015  # of each message in a batch, ours and the server's
     FADE = 0.9
+    FADE_PROBE = 0.3  # nothing else was going on: that says more than all before
 
     def __init__(self) -> None:
         self._single_time_s = 0.0004
@@ -151,16 +156,18 @@ class Costs:
     @property
     def probe(self) -> int:
         """How many single messages tell something: about as long as a batch would take."""
-        return max(PROBE_MIN, min(PROBE_MAX, int(self.batch_s / self.single_s)))
+        return max(PROBE_MIN, min(PROBE_MAX, int(self.batch_s / max(self.single_s, 1e-6))))
 
-    def saw_singles(self, count: int, took_s: float) -> None:
-        self._single_time_s = self._single_time_s * self.FADE + min(took_s, 0.1)
-        self._single_count = self._single_count * self.FADE + count
+    def saw_singles(self, count: int, waited_s: float, *, probe: bool = False) -> None:
+        fade = self.FADE_PROBE if probe else self.FADE
+        self._single_time_s = self._single_time_s * fade + min(waited_s, 0.1)
+        self._single_count = self._single_count * fade + count
         self.batch_s += 0.001 * (0.0035 - self.batch_s)  # forget a slow batch, try another one day
 
-    def saw_batch(self, count: int, took_s: float) -> None:
+    def saw_batch(self, count: int, took_s: float, *, waited: bool = True) -> None:
         overhead_s = min(max(took_s - count * self.MESSAGE_S, 0.0005), 0.05)
-        self.batch_s += 0.2 * (overhead_s - self.batch_s)
+        if waited or overhead_s < self.batch_s:
+            self.batch_s += 0.2 * (overhead_s - self.batch_s)
 
 
 class StreamWriter:
@@ -198,12 +205,14 @@ class StreamWriter:
         self._generation = 0
         self._singles_now = 0  # answers in this turn of the event loop
         self._singles_since = 0.0
-        self._last_turn = 0.0
+        self._batch_now: _Sent | None = None
+        self._last_turn = self._last_busy = 0.0
         self._turning = False
         self._gathering = False
         self._packs = 0
+        self._probe_at = 0  # packs after which a few go singly
         self._probing = False
-        self._probe_answers = 0
+        self._probe_answered = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -251,8 +260,12 @@ class StreamWriter:
         if not 0 < len(messages) <= self._batch_max:
             raise ValueError(f"an append holds 1 to {self._batch_max} events")
         answer: asyncio.Future[Ack] = self._loop.create_future()
-        self._waiting.append(_Group(messages, answer))
-        self._pump()
+        group = _Group(messages, answer)
+        if self._waiting or self._serial or self._hold():
+            self._waiting.append(group)
+            self._pump()
+        else:
+            self._send_alone(group)
         return answer
 
     # Which group goes next, and how
@@ -278,14 +291,14 @@ class StreamWriter:
         self._probing = self._probing and self._unanswered > 0
         if self._probing:
             return True
-        return self._pack and self._unanswered * self.costs.single_s >= self.costs.batch_s
+        return self._pack and self.costs.batch_pays(self._unanswered)
 
     def _hold_second(self) -> bool:
         """A batch is on its way; a second one goes if it is worth it and no measuring is due."""
         waiting = len(self._waiting)
         return (
             self._batches_out >= BATCHES_OUT_MAX
-            or self._packs % PROBE_EVERY == 0
+            or self._packs >= self._probe_at
             or waiting * 2 < self._unanswered
             or not self.costs.two_pay(waiting + self._unanswered)
             or not self.costs.batch_pays(waiting)
@@ -297,13 +310,14 @@ class StreamWriter:
         Returns whether anything went that others may follow.
         """
         self._packs += 1
-        if self._packs % PROBE_EVERY == 1:
+        if self._packs > self._probe_at:
+            self._probe_at = self._packs + PROBE_EVERY
             for _ in range(self.costs.probe):
                 group = self._oldest()
                 if group is not None:
                     self._send_alone(group)
             # Nothing else until they are answered, or we measure ourselves.
-            self._probing, self._probe_answers = True, 0
+            self._probing, self._probe_answered = True, False
             return False
         groups = self._together()
         if len(groups) == 1:
@@ -422,15 +436,20 @@ class StreamWriter:
             return
         self._gathering = True
         if sent.alone:
-            self.costs.saw_batch(sent.count, self._loop.time() - sent.sent_at)
+            self._batch_now = sent
 
     def _turn(self) -> None:
         """All answers that came together have been dealt with: learn, and send what waits."""
-        now = self._loop.time()
-        if self._singles_now and not self._first_of_probe():
-            took_s = now - max(self._singles_since, self._last_turn)
-            self.costs.saw_singles(self._singles_now, took_s)
-        self._last_turn = now
+        now, busy = self._loop.time(), time.thread_time()
+        idle_s = max(0.0, (now - self._last_turn) - (busy - self._last_busy))
+        if self._singles_now:
+            waited_s = min(now - max(self._singles_since, self._last_turn), idle_s)
+            self._saw_singles(self._singles_now, waited_s)
+        if (batch := self._batch_now) is not None:
+            took_s = now - batch.sent_at
+            self.costs.saw_batch(batch.count, took_s, waited=idle_s > took_s * WAITED_SHARE)
+            self._batch_now = None
+        self._last_turn, self._last_busy = now, busy
         self._singles_now, self._singles_since, self._turning = 0, 0.0, False
         if self._gathering:
             # Those who got their answer in a batch run next and may have more: take them along.
@@ -438,12 +457,16 @@ class StreamWriter:
         else:
             self._pump()
 
-    def _first_of_probe(self) -> bool:
-        """The way there and back is in the time of the first answers; the others show the rate."""
-        if not self._probing or not self._unanswered:
-            return False
-        self._probe_answers += self._singles_now
-        return self._probe_answers == self._singles_now
+    def _saw_singles(self, count: int, waited_s: float) -> None:
+        known_s = self.costs.single_s
+        if self._probing:
+            # The way there and back is in the time of the first answers; the rest show the rate.
+            first, self._probe_answered = not self._probe_answered, True
+            if first and self._unanswered and waited_s > count * known_s:
+                return
+        self.costs.saw_singles(count, waited_s, probe=self._probing)
+        if self._probing and self.costs.single_s < known_s * SURPRISE:
+            self._probe_at = self._packs  # quicker than thought: look again before the next batch
 
     def _gathered(self) -> None:
         self._gathering = False

@@ -171,7 +171,7 @@ class MyIntAsInt(_As):
     type, name, basic = persistence.MyInt, "myint", int
 
 
-class TestTranscoder(persistence.TranscoderTestCase):
+class TestTranscoder(OnServer, persistence.TranscoderTestCase):
     def construct_transcoder(self) -> Transcoder:
         transcoder = ExactTranscoder()
         for kind in (MyDictAsDict, MyListAsList, MyStrAsStr, MyIntAsInt):

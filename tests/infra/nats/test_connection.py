@@ -2,7 +2,7 @@
 
 import asyncio
 
-from infra.nats.connection import Connection
+from infra.nats.connection import PUSH_BYTES, Connection
 from infra.nats.reader import parse_headers
 
 Seen = tuple[bytes, bytes, bytes, bytes | None]
@@ -49,3 +49,25 @@ async def test_the_rest_of_the_client_works_beside_taps(nc: Connection) -> None:
     await nc.publish("u.a", b"1", headers={"A": "1"})
     message = await usual.next_msg(timeout=2)
     assert (message.data, message.headers) == (b"1", {"A": "1"})
+
+
+async def test_much_at_once_goes_straight_to_the_socket_and_keeps_its_order(
+    nc: Connection,
+) -> None:
+    """What nats-py has pending, then small and large pushes: one order."""
+    seen: list[bytes] = []
+    arrived = asyncio.Event()
+
+    def take(*message: bytes | None) -> None:
+        seen.append(message[2] or b"")
+        if len(seen) == 201:
+            arrived.set()
+
+    await nc.tap("t.*", take)
+    await nc.publish("t.a", b"first")
+    sent = [b"%d" % n + b"x" * (PUSH_BYTES if n % 50 == 0 else 300) for n in range(200)]
+    for body in sent:
+        assert nc.push(b"PUB t.a  %d\r\n" % len(body) + body + b"\r\n")
+    async with asyncio.timeout(5):
+        await arrived.wait()
+    assert seen == [b"first", *sent]

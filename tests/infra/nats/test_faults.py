@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.aio.subscription import Subscription
 
 from domain.errors import ConflictError, TransientError
 from infra.nats.connection import Connection, access
 from infra.nats.embedded import EmbeddedServer
 from infra.nats.log import JetStreamLog
+from infra.nats.parser import Tap
 from infra.nats.writer import StreamWriter
 from infra.ports import EventLog, Write
 from infra.settings import Settings
@@ -49,14 +51,14 @@ class LossyConnection(Connection):
         if transport is not None and self.is_connected:
             transport.close()  # type: ignore[no-untyped-call]
 
-    async def _process_msg(
-        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
-    ) -> None:
-        answer = sid in self._taps and b'"seq"' in data
-        if answer and self.chance.random() < self.answer_loss:
-            self.lost["answer"] += 1
-            return
-        await super()._process_msg(sid, subject, reply, data, headers)
+    async def tap(self, subject: str, callback: Tap) -> Subscription:
+        def lossy(subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
+            if b'"seq"' in data and self.chance.random() < self.answer_loss:
+                self.lost["answer"] += 1
+            else:
+                callback(subject, reply, data, headers)
+
+        return await super().tap(subject, lossy)
 
 
 async def lossy(settings: Settings, seed: int) -> LossyConnection:

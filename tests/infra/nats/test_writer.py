@@ -150,6 +150,26 @@ async def test_it_learns_when_a_batch_pays() -> None:
     assert not costs.batch_pays(200)
 
 
+async def test_while_we_are_the_slow_side_nothing_is_packed() -> None:
+    costs = Costs()
+    for _ in range(20):
+        costs.saw_singles(100, 0.0)  # never waited for the server
+    assert not costs.batch_pays(1000)
+    known_s = costs.batch_s
+    costs.saw_batch(100, 0.5, waited=False)  # the answer lay there while we were busy
+    assert costs.batch_s == known_s
+    costs.saw_batch(100, 0.5)
+    assert costs.batch_s > known_s
+
+
+async def test_one_probe_says_more_than_all_before() -> None:
+    costs = Costs()
+    for _ in range(50):
+        costs.saw_singles(1, 0.000_4)
+    costs.saw_singles(32, 0.000_32, probe=True)
+    assert costs.single_s < 0.000_1
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_packed_or_not_every_condition_holds(
     nc: Connection, log: JetStreamLog, seed: int
