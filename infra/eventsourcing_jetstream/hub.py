@@ -14,7 +14,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from eventsourcing.persistence import (
     InterfaceError,
@@ -26,6 +26,7 @@ from domain.errors import LogRefused, TransientError
 from infra.nats.connection import Connection, connect
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 EXIT_WAIT_S = 1.0
 LOOK_S = 5.0  # how often a waiting call sees whether the loop is still there
 
@@ -43,7 +44,7 @@ class _Call(Generic[T]):
 
     __slots__ = ("done", "error", "task", "value", "work")
 
-    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+    def __init__(self, work: Coroutine[Any, Any, T] | None) -> None:
         self.work = work
         self.value: T
         self.error: BaseException | None = None
@@ -58,13 +59,65 @@ class _Call(Generic[T]):
         if self.task is not None:
             self.task.cancel()
 
+    def close(self) -> None:
+        """It will not run any more."""
+        if self.work is not None:
+            self.work.close()
+
     async def _run(self) -> None:
+        assert self.work is not None
         try:
             self.value = await self.work
         except BaseException as error:  # whatever it is, it is the caller's
             self.error = error
         finally:
             self.done.release()
+
+
+class Quick(Protocol[T_co]):
+    """Work that usually needs one answer and no task of its own; all of it runs on the loop."""
+
+    def begin(self) -> "asyncio.Future[Any] | None":
+        """Send at once and return the answer to come; None if that is not possible now."""
+
+    def value(self, answer: Any) -> T_co:
+        """What the answer means."""
+
+    async def rest(self, error: BaseException | None) -> T_co:
+        """The long way: from the start (None), or after an answer that was an error."""
+
+
+class _QuickCall(_Call[T]):
+    __slots__ = ("loop", "quick")
+
+    def __init__(self, quick: Quick[T]) -> None:
+        super().__init__(None)
+        self.quick = quick
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        try:
+            answer = self.quick.begin()
+        except BaseException as error:  # whatever it is, it is the caller's
+            self.error = error
+            self.done.release()
+            return
+        if answer is None:
+            self._long_way(None)
+        else:
+            answer.add_done_callback(self._answered)
+
+    def _answered(self, answer: "asyncio.Future[Any]") -> None:
+        error = asyncio.CancelledError() if answer.cancelled() else answer.exception()
+        if error is not None:
+            self._long_way(error)
+            return
+        self.value = self.quick.value(answer.result())
+        self.done.release()
+
+    def _long_way(self, error: BaseException | None) -> None:
+        self.work = self.quick.rest(error)
+        super().start(self.loop)
 
 
 class Hub:
@@ -98,13 +151,19 @@ class Hub:
             InterfaceError: closed.
             ProgrammingError: called on the loop's own thread, which would wait for itself.
         """
+        return self._do(_Call(work))
+
+    def quick(self, work: Quick[T]) -> T:
+        """As ``call``, for work that usually is one message and its answer."""
+        return self._do(_QuickCall(work))
+
+    def _do(self, handed: _Call[T]) -> T:
         if threading.get_ident() == self.thread.ident:
-            work.close()
+            handed.close()
             raise ProgrammingError("recorders cannot be used on their own event loop's thread")
         if not self.alive:
-            work.close()
+            handed.close()
             raise InterfaceError("the connection has been closed")
-        handed = _Call(work)
         try:
             self._hand_over(handed)
             return self._result(handed)
@@ -134,7 +193,7 @@ class Hub:
     def _result(self, handed: "_Call[T]") -> T:
         while not handed.done.acquire(timeout=LOOK_S):
             if not self.thread.is_alive():  # ended in the moment of the call
-                handed.work.close()
+                handed.close()
                 raise asyncio.CancelledError
         if handed.error is not None:
             try:
@@ -220,6 +279,12 @@ class Lease:
             work.close()
             raise InterfaceError("closed: make a new application or factory")
         return self.hub.call(work)
+
+    def quick(self, work: Quick[T]) -> T:
+        """As ``Hub.quick``."""
+        if self.closed:
+            raise InterfaceError("closed: make a new application or factory")
+        return self.hub.quick(work)
 
     def another(self) -> "Lease":
         """A lease of its own for something that may outlive this one."""

@@ -7,6 +7,7 @@ Cost        a known originator is written without reading first; an old version 
             history is found by searching positions, a request a step, at most 2 log2(n) steps.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from eventsourcing.persistence import (
 from infra.eventsourcing_jetstream import codec
 from infra.eventsourcing_jetstream.stream import AppStream
 from infra.nats.fetch import Stored
-from infra.nats.writer import EXPECTED, Message
+from infra.nats.writer import EXPECTED, Ack, Message
 
 KNOWN_MAX = 10_000  # originators whose last position is remembered
 READ_OVER = 64  # events: reading and dropping so many is cheaper than searching
@@ -48,37 +49,31 @@ class EventLog:
 
     # Writing
 
-    async def insert(
-        self, events: Sequence[StoredEvent], tracking: Tracking | None = None
-    ) -> list[int]:
-        """Write everything or nothing; return the events' positions.
+    def insert(self, events: Sequence[StoredEvent], tracking: Tracking | None = None) -> "Insert":
+        """Everything or nothing; the work yields the events' positions.
 
         Raises:
-            IntegrityError: a version exists already, or the tracking position is not new.
+            IntegrityError: an originator's versions do not ascend.
         """
-        subjects = [self.names.originator(event.originator_id) for event in events]
-        firsts = _firsts(events, subjects)
-        batch = uuid4().hex
+        return Insert(self, events, tracking)
 
-        async def make(again: bool) -> list[Message]:
-            messages = [await self._mark(tracking, batch)] if tracking else []
-            conditions = {s: await self._expected(s, v, again) for s, v in firsts.items()}
-            for index, (event, subject) in enumerate(zip(events, subjects, strict=True)):
-                body = codec.encode(event, id=f"{batch}-{index}", source=self.stream.source)
-                messages.append(Message(subject, body, _headers(conditions.pop(subject, None))))
-            return messages
+    def believed(self, subject: str, version: int) -> int | None:
+        """The position that the originator's last message has if nobody else has written; None
+        if that is not known or this version cannot follow it. A first version needs no look: the
+        server refuses it if there is another.
+        """
+        known = self._known.get(subject)
+        if known is None:
+            return 0 if version <= 1 else None
+        return known.position if known.version < version else None
 
-        first = await self.stream.write(make, f"{batch}-t" if tracking else f"{batch}-0")
-        first += tracking is not None
-        for index, subject in enumerate(subjects):
-            self._remember(subject, events[index].originator_version, first + index)
-        return list(range(first, first + len(events)))
-
-    async def _expected(self, subject: str, version: int, again: bool) -> int:
+    async def expected(self, subject: str, version: int, again: bool) -> int:
         """The position that the originator's last message must have for this version to follow.
 
-        Believed at first, asked for after a refusal. A first version needs no look: the server
-        refuses it if there is another.
+        Believed at first, asked for after a refusal.
+
+        Raises:
+            IntegrityError: this version is not after the newest one.
         """
         known = None if again else self._known.get(subject)
         if known is None:
@@ -88,12 +83,12 @@ class EventLog:
             if found is None:
                 return 0
             known = _Last(codec.decode(found.data).event.originator_version, found.position)
-            self._remember(subject, *known)
+            self.remember(subject, *known)
         if known.version >= version:
             raise IntegrityError(f"{subject}: version {version} is not after {known.version}")
         return known.position
 
-    async def _mark(self, tracking: Tracking, batch: str) -> Message:
+    async def mark(self, tracking: Tracking, batch: str) -> Message:
         """The message that records a position; no other may have been recorded since."""
         upstream, id = tracking.application_name, tracking.notification_id
         at, position = await self.tracked(upstream)
@@ -149,7 +144,7 @@ class EventLog:
             if len(run) < count:
                 if run:
                     last = codec.decode(run[-1].data).event
-                    self._remember(subject, last.originator_version, run[-1].position)
+                    self.remember(subject, last.originator_version, run[-1].position)
                 return found
             after = run[-1].position
 
@@ -160,7 +155,7 @@ class EventLog:
         if stored is None:
             return []
         last = codec.decode(stored.data).event
-        self._remember(subject, last.originator_version, stored.position)
+        self.remember(subject, last.originator_version, stored.position)
         top = last.originator_version if lte is None else min(lte, last.originator_version)
         if limit == 1 and top == last.originator_version:
             return [last] if gt is None or top > gt else []
@@ -217,18 +212,17 @@ class EventLog:
             count = PAGE if topics else min(PAGE, limit - len(found))
             if stop is not None:
                 count = min(count, stop - after)
-            run = await stream.of(self.names.all, after, count)
-            for stored in run:
-                if stop is not None and stored.position > stop:
+            run = await stream.each(self.names.all, after, count, _notification)
+            for notification in run:
+                if stop is not None and notification.id > stop:
                     return found
-                notification = codec.notification(stored.position, stored.data)
                 if not topics or notification.topic in topics:
                     found.append(notification)
                     if len(found) == limit:
                         return found
             if len(run) < count:
                 return found
-            after = run[-1].position
+            after = run[-1].id
         return found
 
     async def max_id(self) -> int | None:
@@ -248,7 +242,7 @@ class EventLog:
         batch = uuid4().hex
 
         async def make(again: bool) -> list[Message]:
-            messages = [await self._mark(tracking, batch)]
+            messages = [await self.mark(tracking, batch)]
             return messages + (await self._updated(keys, update, batch) if update else [])
 
         await self.stream.write(make, f"{batch}-t")
@@ -271,11 +265,71 @@ class EventLog:
     async def value(self, key: str) -> bytes | None:
         return _value(await self.stream.last(self.names.value(key)))
 
-    def _remember(self, subject: str, version: int, position: int) -> None:
+    def remember(self, subject: str, version: int, position: int) -> None:
         self._known[subject] = _Last(version, position)
         self._known.move_to_end(subject)
         if len(self._known) > KNOWN_MAX:
             self._known.popitem(last=False)
+
+
+class Insert:
+    """Implements ``hub.Quick``: usually what is believed holds, and one answer is all."""
+
+    def __init__(
+        self, log: EventLog, events: Sequence[StoredEvent], tracking: Tracking | None
+    ) -> None:
+        self._log = log
+        self._events = events
+        self._tracking = tracking
+        self._subjects = [log.names.originator(event.originator_id) for event in events]
+        self._firsts = _firsts(events, self._subjects)
+        self._batch = uuid4().hex
+        self._sent: list[Message] = []
+
+    def begin(self) -> "asyncio.Future[Ack] | None":
+        conditions: dict[str, int] = {}
+        for subject, version in self._firsts.items():
+            position = self._log.believed(subject, version)
+            if position is None:
+                return None
+            conditions[subject] = position
+        if self._tracking is not None:
+            return None
+        self._sent = self._messages(conditions)
+        return self._log.stream.send(self._sent)
+
+    def value(self, answer: Ack) -> list[int]:
+        return self._placed(answer.first)
+
+    async def rest(self, error: BaseException | None) -> list[int]:
+        """Raises:
+        IntegrityError: a version exists already, or the tracking position is not new.
+        """
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        failed = (self._sent, error) if error is not None else None
+        tracked = self._tracking is not None
+        first_id = f"{self._batch}-t" if tracked else f"{self._batch}-0"
+        first = await self._log.stream.write(self._make, first_id, failed)
+        return self._placed(first + tracked)
+
+    async def _make(self, again: bool) -> list[Message]:
+        mark = [await self._log.mark(self._tracking, self._batch)] if self._tracking else []
+        conditions = {s: await self._log.expected(s, v, again) for s, v in self._firsts.items()}
+        return mark + self._messages(conditions)
+
+    def _messages(self, conditions: dict[str, int]) -> list[Message]:
+        source, batch, messages = self._log.stream.source, self._batch, []
+        for index, (event, subject) in enumerate(zip(self._events, self._subjects, strict=True)):
+            body = codec.encode(event, id=f"{batch}-{index}", source=source)
+            messages.append(Message(subject, body, _headers(conditions.pop(subject, None))))
+        return messages
+
+    def _placed(self, first: int) -> list[int]:
+        for index, subject in enumerate(self._subjects):
+            version = self._events[index].originator_version
+            self._log.remember(subject, version, first + index)
+        return list(range(first, first + len(self._events)))
 
 
 def _firsts(events: Sequence[StoredEvent], subjects: Sequence[str]) -> dict[str, int]:
@@ -308,6 +362,10 @@ def _page(gt: int | None, lte: int | None, limit: int | None) -> int:
     if lte is not None:
         count = min(count, lte - max(gt or 0, 0) + over + 1)
     return max(count, 1)
+
+
+def _notification(stored: Stored) -> Notification:
+    return codec.notification(stored.position, stored.data)
 
 
 def _value(stored: Stored | None) -> bytes | None:

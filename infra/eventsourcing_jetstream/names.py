@@ -10,6 +10,7 @@ Invariants  two names never meet: what a subject cannot hold is written as ``=XX
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
 EVENTS = "events"
@@ -69,7 +70,12 @@ class Names:
         return f"{self._of('values')}.{token(key)}"
 
     def _of(self, prefix: str) -> str:
-        return f"es.{token(self.application)}.{token(prefix)}"
+        return _prefix(self.application, prefix)
+
+
+@lru_cache(maxsize=1024)
+def _prefix(application: str, prefix: str) -> str:
+    return f"es.{token(application)}.{token(prefix)}"
 
 
 def token(text: str) -> str:

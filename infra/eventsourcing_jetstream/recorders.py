@@ -52,7 +52,7 @@ class JetStreamAggregateRecorder(_OnStream, AggregateRecorder):
     def _insert(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
         if not stored_events:
             return None
-        return self.stream.call(self.log.insert(stored_events))
+        return self.stream.quick(self.log.insert(stored_events))
 
     def select_events(
         self,
@@ -141,4 +141,4 @@ class JetStreamProcessRecorder(
     ) -> Sequence[int] | None:
         if not stored_events and tracking is None:
             return None
-        return self.stream.call(self.log.insert(stored_events, tracking))
+        return self.stream.quick(self.log.insert(stored_events, tracking))

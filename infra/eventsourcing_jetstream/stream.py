@@ -19,12 +19,12 @@ from eventsourcing.persistence import (
 
 from domain.errors import LogRefused, TransientError
 from infra.eventsourcing_jetstream import codec
-from infra.eventsourcing_jetstream.hub import Lease
+from infra.eventsourcing_jetstream.hub import Lease, Quick
 from infra.eventsourcing_jetstream.names import KEYS, TRACKING, Names
 from infra.nats import api
 from infra.nats.connection import Connection
 from infra.nats.fetch import Stored, Stream
-from infra.nats.writer import EXPECTED, Denied, Message, NoAnswer, StreamWriter
+from infra.nats.writer import EXPECTED, Ack, Denied, Message, NoAnswer, StreamWriter
 
 NAME_IN_USE = 10058
 BATCH_TOO_LARGE = 10199
@@ -78,6 +78,10 @@ class AppStream:
         """Do it on the hub's loop; see ``Hub.call``."""
         return self.lease.call(work)
 
+    def quick(self, work: Quick[T]) -> T:
+        """Do it on the hub's loop; see ``Hub.quick``."""
+        return self.lease.quick(work)
+
     async def open(self) -> tuple[Connection, Stream, StreamWriter]:
         """The connection, the stream's reader and its writer.
 
@@ -107,12 +111,26 @@ class AppStream:
         """The newest message of a subject or a pattern, as the leader has it."""
         return await (await self.reader()).last(subject)
 
-    async def write(self, make: Make, first_id: str) -> int:
+    def send(self, messages: Sequence[Message]) -> "asyncio.Future[Ack] | None":
+        """Send at once; None where that must wait: not opened yet, or too large, or replicas let
+        one write a subject be in flight. An error in the answer goes to ``write``.
+        """
+        if self._opened.parts is None:
+            return None
+        nc, _, writer = self._opened.parts
+        if writer.serial_guards or max(len(m.payload) for m in messages) > nc.max_payload:
+            return None
+        return writer.send(messages)
+
+    async def write(
+        self, make: Make, first_id: str, failed: tuple[Sequence[Message], Exception] | None = None
+    ) -> int:
         """Write all or nothing and return the position of the first message.
 
         ``make(again)`` builds the messages with conditions that hold as far as is known, asks
         the server if it is called again, and raises ``IntegrityError`` when they cannot hold.
-        ``first_id`` is the id in the first message's body.
+        ``first_id`` is the id in the first message's body. ``failed``: what ``send`` sent, and
+        the error that came back.
 
         Raises:
             OperationalError: no answer in time (perhaps written), or the server refuses.
@@ -122,20 +140,26 @@ class AppStream:
         loop = asyncio.get_running_loop()
         ends, delay_s = loop.time() + self.timeout_s, RETRY_S
         sent: Sequence[Message] = ()
+        error: Exception | None = None
         again = False
+        if failed is not None:
+            sent, error = failed[0], self._named(failed[1], len(failed[0]))
         while True:
-            try:
-                messages = await make(again)
-                sent = messages
-                return await self._send(messages)
-            except (IntegrityError, Conflict, *UNKNOWN) as error:
-                if sent and (position := await self._already(sent, first_id)):
-                    return position
-                if isinstance(error, IntegrityError):
-                    raise
-                if loop.time() + delay_s > ends:
-                    raise OperationalError(f"{self.names.stream}: {_why(error)}") from error
-                again, unknown = True, isinstance(error, UNKNOWN)
+            if error is None:
+                try:
+                    sent = await make(again)
+                    return await self._send(sent)
+                except (IntegrityError, Conflict, *UNKNOWN) as caught:
+                    error = caught
+            if not isinstance(error, (IntegrityError, Conflict, *UNKNOWN)):
+                raise error
+            if sent and (position := await self._already(sent, first_id)):
+                return position
+            if isinstance(error, IntegrityError):
+                raise error
+            if loop.time() + delay_s > ends:
+                raise OperationalError(f"{self.names.stream}: {_why(error)}") from error
+            again, unknown, error = True, isinstance(error, UNKNOWN), None
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, RETRY_S_MAX) if unknown else RETRY_S
 
@@ -152,10 +176,16 @@ class AppStream:
                 return (await writer.publish(messages)).first
         except TimeoutError:
             raise NoAnswer("the writer had no turn in time") from None
-        except Denied as error:
-            raise OperationalError(str(error)) from error
-        except api.Refused as error:
-            raise _translated(error, len(messages), self.names.stream) from error
+        except (Denied, api.Refused) as error:
+            raise self._named(error, len(messages)) from error
+
+    def _named(self, error: Exception, count: int) -> Exception:
+        """The library's error for the writer's; those that a further look may mend as they are."""
+        if isinstance(error, Denied):
+            return OperationalError(str(error))
+        if isinstance(error, api.Refused):
+            return _translated(error, count, self.names.stream)
+        return error
 
     async def _already(self, sent: Sequence[Message], id: str) -> int:
         """The position of our own first message if it stands where its condition puts it, or 0.

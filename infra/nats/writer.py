@@ -28,7 +28,8 @@ SURPRISE = 0.7
 PROBE_MIN = 8  # messages
 PROBE_MAX = 128
 BATCHES_OUT_MAX = 2  # one is made and answered here while the server writes the other
-APPEND_S = 0.000_02  # what a message costs on our side, from the caller to the socket and back
+APPEND_S = (0.000_02, 0.000_2)  # what a message may cost this process, its caller included
+LEARN_FROM = 50  # messages
 WAITED_SHARE = 0.1  # of a batch's time: idle for less, we may have been what it waited for
 SPLIT_BELOW = 8  # a refused batch this small is tried one by one
 
@@ -141,6 +142,7 @@ class Costs:
         self._single_time_s = 0.0004
         self._single_count = 1.0
         self.batch_s = 0.0035  # on top of its messages
+        self.append_s = APPEND_S[0]  # CPU time of this process a message, callers' threads too
 
     @property
     def single_s(self) -> float:
@@ -151,7 +153,7 @@ class Costs:
 
     def two_pay(self, messages: int) -> bool:
         """Whether two halves are quicker than the whole: the server works while we do."""
-        return messages * APPEND_S > self.batch_s
+        return messages * self.append_s > self.batch_s
 
     @property
     def probe(self) -> int:
@@ -163,6 +165,10 @@ class Costs:
         self._single_time_s = self._single_time_s * fade + min(waited_s, 0.1)
         self._single_count = self._single_count * fade + count
         self.batch_s += 0.001 * (0.0035 - self.batch_s)  # forget a slow batch, try another one day
+
+    def saw_appends(self, count: int, cpu_s: float) -> None:
+        low, high = APPEND_S
+        self.append_s += 0.1 * (min(max(cpu_s / count, low), high) - self.append_s)
 
     def saw_batch(self, count: int, took_s: float, *, waited: bool = True) -> None:
         overhead_s = min(max(took_s - count * self.MESSAGE_S, 0.0005), 0.05)
@@ -190,7 +196,7 @@ class StreamWriter:
         self.batches = 0
         self.singles = 0
         self._nc = nc
-        self._serial = serial_guards
+        self.serial_guards = serial_guards
         self._timeout_s = ack_timeout_s
         self._window = window
         self._pack = pack
@@ -206,7 +212,8 @@ class StreamWriter:
         self._singles_now = 0  # answers in this turn of the event loop
         self._singles_since = 0.0
         self._batch_now: _Sent | None = None
-        self._last_turn = self._last_busy = 0.0
+        self._answered_now = 0  # messages, since we last looked at the CPU time
+        self._last_turn = self._last_busy = self._last_cpu = 0.0
         self._turning = False
         self._gathering = False
         self._packs = 0
@@ -261,7 +268,7 @@ class StreamWriter:
             raise ValueError(f"an append holds 1 to {self._batch_max} events")
         answer: asyncio.Future[Ack] = self._loop.create_future()
         group = _Group(messages, answer)
-        if self._waiting or self._serial or self._hold():
+        if self._waiting or self.serial_guards or self._hold():
             self._waiting.append(group)
             self._pump()
         else:
@@ -327,7 +334,7 @@ class StreamWriter:
         return bool(groups)
 
     def _oldest(self) -> _Group | None:
-        if not self._serial:
+        if not self.serial_guards:
             return self._waiting.popleft() if self._waiting else None
         for index, group in enumerate(self._waiting):
             if group.guards.isdisjoint(self._guards):
@@ -340,7 +347,7 @@ class StreamWriter:
         waiting, limit = len(self._waiting), BATCH_MESSAGES_MAX
         if not self._batches_out and self.costs.two_pay(waiting):
             limit = min(limit, (waiting + 1) // 2)
-        pack = _Pack(limit, self._guards if self._serial else None)
+        pack = _Pack(limit, self._guards if self.serial_guards else None)
         later: deque[_Group] = deque()
         while self._waiting:
             group = self._waiting.popleft()
@@ -388,7 +395,7 @@ class StreamWriter:
         self._sent[self._token] = _Sent(groups, count, batch, not self._unanswered, now, generation)
         self._unanswered += count
         self._batches_out += batch
-        for group in groups if self._serial else ():
+        for group in groups if self.serial_guards else ():
             self._guards |= group.guards
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(self._timeout_s, self._sweep)
@@ -430,6 +437,7 @@ class StreamWriter:
         if not self._turning:
             self._turning = True
             self._loop.call_soon(self._turn)
+        self._answered_now += sent.count
         if not sent.batch:
             self._singles_since = self._singles_since or sent.sent_at
             self._singles_now += 1
@@ -449,6 +457,10 @@ class StreamWriter:
             took_s = now - batch.sent_at
             self.costs.saw_batch(batch.count, took_s, waited=idle_s > took_s * WAITED_SHARE)
             self._batch_now = None
+        if self._answered_now >= LEARN_FROM:
+            cpu_s = time.process_time()
+            self.costs.saw_appends(self._answered_now, cpu_s - self._last_cpu)
+            self._answered_now, self._last_cpu = 0, cpu_s
         self._last_turn, self._last_busy = now, busy
         self._singles_now, self._singles_since, self._turning = 0, 0.0, False
         if self._gathering:
@@ -495,7 +507,7 @@ class StreamWriter:
         sent = self._sent.pop(token)
         self._unanswered -= sent.count
         self._batches_out -= sent.batch
-        for group in sent.groups if self._serial else ():
+        for group in sent.groups if self.serial_guards else ():
             self._guards -= group.guards
         return sent
 
