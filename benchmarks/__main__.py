@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HELPERS = frozenset({"__init__", "__main__", "report", "ttl_polling"})
+HELPERS = frozenset({"__init__", "__main__", "peers", "report", "ttl_polling"})
 
 
 def main() -> int:

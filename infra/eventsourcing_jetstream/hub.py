@@ -98,9 +98,8 @@ class _QuickCall(_Call[T]):
         self.loop = loop
         try:
             answer = self.quick.begin()
-        except BaseException as error:  # whatever it is, it is the caller's
-            self.error = error
-            self.done.release()
+        except Exception as error:
+            self._long_way(error)
             return
         if answer is None:
             self._long_way(None)
@@ -112,7 +111,10 @@ class _QuickCall(_Call[T]):
         if error is not None:
             self._long_way(error)
             return
-        self.value = self.quick.value(answer.result())
+        try:
+            self.value = self.quick.value(answer.result())
+        except Exception as wrong:
+            self.error = wrong
         self.done.release()
 
     def _long_way(self, error: BaseException | None) -> None:
