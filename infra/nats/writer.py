@@ -172,8 +172,12 @@ class Costs:
 
     def saw_batch(self, count: int, took_s: float, *, waited: bool = True) -> None:
         overhead_s = min(max(took_s - count * self.MESSAGE_S, 0.0005), 0.05)
-        if waited or overhead_s < self.batch_s:
-            self.batch_s += 0.2 * (overhead_s - self.batch_s)
+        if overhead_s < self.batch_s:
+            self.batch_s += 0.5 * (overhead_s - self.batch_s)
+        elif waited:
+            # Our own threads and the disk's other users are in it, too: be slow to believe it.
+            # Packing too early costs little, too late the server's time for each single one.
+            self.batch_s += 0.02 * (overhead_s - self.batch_s)
 
 
 class StreamWriter:
