@@ -34,7 +34,7 @@ EVENTS_A_SUBJECT = 100
 CALLS = 60
 FOLLOWS = 5
 FILL_AT_ONCE = 1000
-GROWS = 1.5  # more than this between the last two lengths, and it grows with the log
+GROWS = 3  # times between the last two lengths, or it is taken for noise
 
 
 async def fill(log: JetStreamLog, start: int, end: int) -> None:

@@ -229,6 +229,11 @@ class AppStream:
         except api.Refused as error:
             if error.code in api.PASSING:
                 raise TransientError(str(error)) from error
+            if error.code == api.NO_SUCH_STREAM:
+                raise LogRefused(
+                    f"the stream {name} does not exist and CREATE_TABLE is no: make it with"
+                    " allow_atomic and allow_direct, or let the recorder make it"
+                ) from error
             raise LogRefused(f"the stream {name}: {error}") from error
         if not (present.get("allow_atomic") and present.get("allow_direct")):
             raise ProgrammingError(f"the stream {name} needs allow_atomic and allow_direct")

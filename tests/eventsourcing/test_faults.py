@@ -14,8 +14,10 @@ import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import (
+    DataError,
     IntegrityError,
     InterfaceError,
+    NotSupportedError,
     OperationalError,
     StoredEvent,
 )
@@ -199,6 +201,49 @@ def test_a_server_that_goes_away_is_an_error_and_its_return_is_not(own_server: S
     wait_for(lambda: _recorded(recorder, event(originator, 2)))
     versions = [found.originator_version for found in recorder.select_events(originator)]
     assert versions == [1, 2]
+    with_factory.close()
+
+
+def test_a_missing_stream_says_what_to_do(nats_server: Server) -> None:
+    with_factory = factory(environment(nats_server, CREATE_TABLE="no"), "absent")
+    with pytest.raises(OperationalError, match="es-absent-events does not exist and CREATE_TABLE"):
+        with_factory.application_recorder()
+    with_factory.close()
+
+
+def test_without_the_right_to_make_or_write_a_stream_the_error_names_it(
+    nats_server: Server,
+) -> None:
+    env = {"NATS_URL": f"nats://127.0.0.1:{nats_server.port}", "NATS_TIMEOUT": "1"}
+    with_factory = factory(env, "nobody")
+    with pytest.raises(OperationalError, match="es-nobody-events"):
+        with_factory.application_recorder()
+    with_factory.close()
+
+
+def test_an_event_that_is_too_large_is_named_and_the_next_one_is_written(
+    nats_server: Server,
+) -> None:
+    with_factory = factory(environment(nats_server), "large")
+    recorder = with_factory.application_recorder()
+    originator = uuid4()
+    large = StoredEvent(originator, 1, "topic", b"x" * 1_100_000)
+    with pytest.raises(DataError, match="the server takes 1048576"):
+        recorder.insert_events([large])
+    assert recorder.insert_events([event(originator, 1)])
+    with_factory.close()
+
+
+def test_an_insert_larger_than_the_servers_batches_is_refused_whole_and_names_the_setting(
+    nats_server: Server,
+) -> None:
+    with_factory = factory(environment(nats_server), "vast")
+    recorder = with_factory.application_recorder()
+    originator = uuid4()
+    vast = [StoredEvent(originator, version, "topic", b"{}") for version in range(1, 50_002)]
+    with pytest.raises(NotSupportedError, match="max_msgs"):
+        recorder.insert_events(vast)
+    assert recorder.max_notification_id() is None
     with_factory.close()
 
 
