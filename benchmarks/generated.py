@@ -3,7 +3,8 @@
 One instance, mounted as the instance host mounts it (UDC, metrics, identity), in a process held to
 one core; the client has the other. Reads: one record, a filtered list, a report over 2,000 rows.
 Commands: creates and changes, each answered once this instance's tables hold the result. The log is
-in memory, so that the service is measured; then on JetStream with ``sync_interval: always``.
+in memory, so that the service is measured; then on JetStream with ``sync_interval: always``, beside
+what the platform's own log takes from as many writers on as many cores, with nothing around it.
 """
 
 import asyncio
@@ -17,14 +18,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.report import Figure, save, show
+from domain.delivery_events import ServiceDegraded
 from domain.spec import sample
 from domain.spec.model import Spec, read_spec
 from infra.generator import generate
-from infra.nats.connection import read_credentials
+from infra.nats import setup
+from infra.nats.connection import open_connection, read_credentials
 from infra.nats.embedded import EmbeddedServer
+from infra.nats.log import JetStreamLog
+from infra.ports import Meta, Write
 from infra.settings import NATS_PORT, Settings
 from infra.spec_cel import judge
 
@@ -32,6 +39,8 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "revenue-analytics.json"
 RECORDS = 2000
 CLIENTS = 16
 GOAL_READS = 1000.0
+LIMIT = "versioned appends, the log alone"
+AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 Once = Callable[["Client", int], Awaitable[None]]
 
@@ -228,10 +237,46 @@ async def run(seconds: float) -> list[Figure]:
                 "NATS_URL": f"nats://app:{password}@127.0.0.1:{settings.nats_port}",
             }
             name = "JetStream, durable"
-            figures += await measured(spec, Path(directory), jetstream, seconds, name)
+            durable = await measured(spec, Path(directory), jetstream, seconds, name)
+            limit = await log_alone(settings, seconds)
+            figures += [against(limit, figure) for figure in durable] + [limit]
         finally:
             await server.stop()
     return figures
+
+
+async def log_alone(settings: Settings, seconds: float) -> Figure:
+    """As many writers as there are clients, an aggregate each, held to the service's core."""
+    owner = await open_connection(settings, "owner")
+    await setup.ensure(owner, 1)
+    await owner.close()
+    nc = await open_connection(settings, "service")
+    log, took, cores = JetStreamLog(nc), list[float](), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {0})
+    began = time.perf_counter()
+
+    async def write(number: int) -> None:
+        name, position = f"limit-{number}", 0
+        while (start := time.perf_counter()) < began + seconds:
+            event = ServiceDegraded(name=name, at=AT, reason=f"measured {position}")
+            command = Meta(command_id=f"{name}/{position}", actor="bench", correlation_id="bench")
+            (position,) = await log.append([Write(event, position)], meta=command)
+            took.append(time.perf_counter() - start)
+
+    try:
+        await asyncio.gather(*(write(number) for number in range(CLIENTS)))
+    finally:
+        os.sched_setaffinity(0, cores)
+        await nc.close()
+    rate = len(took) / (time.perf_counter() - began)
+    return Figure(LIMIT, rate, "/s", detail={"ms": statistics.median(took) * 1000})
+
+
+def against(limit: Figure, figure: Figure) -> Figure:
+    """A command beside the log alone; reads as they are."""
+    if not figure.name.startswith(("create", "change")):
+        return figure
+    return replace(figure, against=LIMIT, ratio=figure.value / limit.value)
 
 
 async def measured(

@@ -21,6 +21,7 @@ THIRD_PARTY = {
     "eventsourcing.domain": "Aggregate",
     "eventsourcing.persistence": "IntegrityError JSONTranscoder PersistenceError Transcoding",
     "eventsourcing.utils": "TopicError",
+    "hypothesis": "strategies",
     "infra.http.problems": "PROBLEM_HANDLERS",
     "infra.http.requests": "command_id",
     "infra.ports": "Context Term",
@@ -44,7 +45,11 @@ THIRD_PARTY = {
         " model_validator"
     ),
 }
-MODULES = {"re": True, "pytest": False}  # imported whole; True: the standard library
+MODULES = {
+    "re": True,
+    "hypothesis": False,
+    "pytest": False,
+}  # imported whole; True: the standard library
 LINE = 100
 
 

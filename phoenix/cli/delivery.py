@@ -43,13 +43,9 @@ _UDC_FIELDS: dict[str, tuple[str, ...]] = {
 
 
 def _document(file: Path) -> dict[str, Any]:
-    """A SPEC as the factory takes it; a JSON file may be an intent with its ``spec`` inside."""
+    """A SPEC as the factory takes it; of an intent's JSON it scores what it would make of that."""
     if file.suffix == ".json":
-        content = read_json(file)
-        if isinstance(content.get("spec"), dict):
-            names = ("spec", "service_name", "purpose")
-            return {name: content[name] for name in names if name in content}
-        return {"spec": content}
+        return {"spec": read_json(file)}
     try:
         return {"markdown": file.read_text()}
     except OSError as error:

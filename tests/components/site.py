@@ -104,6 +104,12 @@ class Site:
             return {str(answer["version"]) for answer in self.health(name)}
         return set()
 
+    def build_status(self, name: str) -> str:
+        """Of the newest build; "" while there is none, or nobody who says."""
+        with contextlib.suppress(httpx.HTTPError, LookupError, ValueError):
+            return str(self.build_of(name)["status"])
+        return ""
+
     def build_of(self, name: str) -> dict[str, Any]:
         """The newest build."""
         url = self.system.url("build-executor", "/builds")

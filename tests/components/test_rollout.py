@@ -57,6 +57,25 @@ def test_what_is_not_healthy_never_leads_and_goes_back_by_itself(tmp_path: Path)
         assert (after["pid"], after["epoch"]) == (leader["pid"], leader["epoch"])
 
 
+def test_what_falls_when_it_leads_goes_back_by_itself(tmp_path: Path) -> None:
+    with site(tmp_path) as running:
+        (before,) = running.versions(PART)
+        change(
+            running.source / SERVICE,
+            "    async def lead(self, term: Term) -> None:\n",
+            "    async def lead(self, term: Term) -> None:\n"
+            "        from pathlib import Path\n\n"
+            "        if (Path(self._ctx.data_dir) / 'launcher.lock').exists():\n"
+            "            raise RuntimeError('broken on purpose')\n",
+        )
+        running.submit(PART)
+        until(lambda: running.build_status(PART) == "rolled_back", timeout_s=200)
+        reason = running.build_of(PART)["reason"]  # by how soon its leaders fall
+        assert "cannot lead" in reason or "has not settled under one leader" in reason
+        until(lambda: running.versions(PART) == {before}, timeout_s=60)
+        until(lambda: running.system.leader(PART)["role"] == "active", timeout_s=30)
+
+
 def test_a_part_whose_tests_fail_is_not_deployed(tmp_path: Path) -> None:
     with site(tmp_path) as running:
         before = running.versions(PART)

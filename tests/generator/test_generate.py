@@ -98,7 +98,7 @@ def test_free_text_never_becomes_code(document: dict[str, Any], tmp_path: Path) 
             imported = [
                 a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names
             ]
-            assert set(imported) <= {"pytest", "re"}, path
+            assert set(imported) <= {"hypothesis", "pytest", "re"}, path
     tomllib.loads(project.files["pyproject.toml"].decode())
     assert " passed" in run("pytest", "-q", cwd=tmp_path)
 

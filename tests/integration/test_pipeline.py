@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -138,6 +139,22 @@ def test_a_tier_0_intent_waits_for_a_person(system: System) -> None:
     (approval,) = [item for item in pending if item["intent_id"] == intent_id]
     system.phoenix("approve", approval["approval_id"])
     system.wait_for(intent_id, "spec_generation", "needs_detail", "building", "completed")
+
+
+def test_the_factorys_questions_are_answered_by_command(system: System, tmp_path: Path) -> None:
+    purpose = "Something nice that helps the people of our team with their work of every day"
+    intent_id = submit(system, {"service_name": "team-helper", "purpose": purpose})
+    if system.wait_for(intent_id, "awaiting_approval", "needs_detail")["status"] != "needs_detail":
+        pending = system.json("approvals")["items"]
+        (approval,) = [item for item in pending if item["intent_id"] == intent_id]
+        system.phoenix("approve", approval["approval_id"])
+    system.wait_for(intent_id, "needs_detail")
+    asked = system.json("spec", "show", intent_id)["questions"]
+    assert any("Which records does team-helper keep?" in question for question in asked)
+    answer = tmp_path / "answer.json"
+    answer.write_text(json.dumps({"spec": REVENUE["spec"]}))
+    assert system.json("spec", "detail", intent_id, str(answer))["status"] == "accepted"
+    system.wait_for(intent_id, "completed")
 
 
 @pytest.mark.parametrize(
