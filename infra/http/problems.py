@@ -76,13 +76,21 @@ def _of_transient(_: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
 def _of_validation(_: AnyRequest, error: ValidationException) -> Response[dict[str, Any]]:
     found = error.extra if isinstance(error.extra, list) else []
     errors = [
-        {"field": str(item.get("key", "")), "message": str(item.get("message", ""))}
+        _error(str(item.get("key", "")), str(item.get("message", "")))
         for item in found
         if isinstance(item, dict)
     ]
-    detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors) or error.detail
+    texts = (": ".join(filter(None, (item["field"], item["message"]))) for item in errors)
+    detail = "; ".join(texts) or error.detail
     field = errors[0]["field"] if errors else ""
     return problem(422, detail, extra={"field": field, "errors": errors})
+
+
+def _error(field: str, message: str) -> dict[str, str]:
+    """Where there is no body at all, the framework names its own argument."""
+    if (field, message) == ("data", "'data'"):
+        return {"field": "", "message": "a JSON body is required"}
+    return {"field": field, "message": message}
 
 
 def _of_unreadable(_: AnyRequest, error: Exception) -> Response[dict[str, Any]]:

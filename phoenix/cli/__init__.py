@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not reachable.
 
 import sys
 
+import structlog
 import typer
 
 from domain.errors import PhoenixError, TransientError
@@ -53,8 +54,10 @@ def main() -> None:
 
 def run(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    # What a command prints is its answer; what the program notes meanwhile goes beside it.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
-        app(args=argv)
+        app(args=argv, prog_name="phoenix")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
     except KeyboardInterrupt:

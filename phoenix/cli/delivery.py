@@ -8,7 +8,7 @@ import typer
 from rich.markdown import Markdown
 
 from infra.settings import BASE_PORTS
-from phoenix.cli.client import Client, NotReachable, Refused
+from phoenix.cli.client import Client, NotReachable
 from phoenix.cli.governance import read_json
 from phoenix.cli.output import AsJson, out, pairs, raw, show, table
 
@@ -49,7 +49,7 @@ def _document(file: Path) -> dict[str, Any]:
     try:
         return {"markdown": file.read_text()}
     except OSError as error:
-        raise Refused(f"{file}: {error.strerror}") from None
+        raise typer.BadParameter(f"{file}: {error.strerror}") from None
 
 
 def _print_score(answer: dict[str, Any]) -> None:
@@ -103,9 +103,10 @@ def show_spec(intent_id: str, as_json: AsJson = False) -> None:
 
 
 @spec.command()
-def render(intent_id: str) -> None:
+def render(intent_id: str, as_json: AsJson = False) -> None:
     """Print the SPEC.md of an intent."""
-    raw(Client().text(FACTORY, f"/specs/{intent_id}/SPEC.md"))
+    text = Client().text(FACTORY, f"/specs/{intent_id}/SPEC.md")
+    show({"intent_id": intent_id, "markdown": text}, as_json=as_json, human=lambda: raw(text))
 
 
 @build.command(name="show")
@@ -116,9 +117,10 @@ def show_build(build_id: str, as_json: AsJson = False) -> None:
 
 
 @build.command()
-def log(build_id: str) -> None:
+def log(build_id: str, as_json: AsJson = False) -> None:
     """Print the output of a build."""
-    raw(Client().text(EXECUTOR, f"/builds/{build_id}/log", accept="text/plain"))
+    text = Client().text(EXECUTOR, f"/builds/{build_id}/log", accept="text/plain")
+    show({"build_id": build_id, "log": text}, as_json=as_json, human=lambda: raw(text))
 
 
 @build.command()

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
+from domain.policy import Bundle, decide_by
 from phoenix.cli.client import Client, Refused
 from phoenix.cli.output import AsJson, out, pairs, show, table
 
@@ -127,8 +129,13 @@ def retire(
 
 @policy.command(name="test")
 def try_(file: Path, as_json: AsJson = False) -> None:
-    """Say how an intent in FILE (JSON) would be decided now; records nothing."""
-    body = {"intent": read_json(file)}
+    """Say how an intent in FILE (JSON) would be decided now, or run the tests that a bundle in FILE
+    carries; records nothing."""
+    content = read_json(file)
+    if "policies" in content:
+        _run_tests(content, as_json=as_json)
+        return
+    body = {"intent": content}
     answer = Client().post(GOVERNANCE, "/governance/check-alignment", body)
 
     def human() -> None:
@@ -140,11 +147,41 @@ def try_(file: Path, as_json: AsJson = False) -> None:
     show(answer, as_json=as_json, human=human)
 
 
+def _run_tests(content: dict[str, Any], *, as_json: bool) -> None:
+    """Raises: Refused: the bundle cannot be read."""
+    from infra.cel import CelConditions
+
+    try:
+        bundle = Bundle.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise Refused(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    conditions = CelConditions(bundle)
+    cases = [
+        {
+            "name": case.name,
+            "wanted": case.decision,
+            "found": decide_by(conditions, case.inputs, mode=case.mode).decision,
+        }
+        for case in bundle.tests
+    ]
+    wrong = [case for case in cases if case["found"] != case["wanted"]]
+    columns = {"name": "test", "wanted": "wanted", "found": "found"}
+    show(
+        {"ok": not wrong, "tests": cases},
+        as_json=as_json,
+        human=lambda: table(cases, columns, empty="The bundle has no tests."),
+    )
+    if wrong:
+        raise Refused(f"{len(wrong)} of {len(cases)} tests of the bundle do not come out")
+
+
 @policy.command()
 def simulate(file: Path, as_json: AsJson = False) -> None:
     """Try the bundle or policy in FILE (JSON) on all recorded decisions; records nothing."""
     content = read_json(file)
     body = content if "policies" in content else {"policies": [content]}
+    body = {name: value for name, value in body.items() if name != "tests"}  # see policy test
     answer = Client().post(GOVERNANCE, "/governance/simulate", body)
     show(answer, as_json=as_json, human=lambda: pairs(answer))
 
@@ -153,12 +190,13 @@ def read_json(file: Path) -> Any:
     """The JSON in a file.
 
     Raises:
-        Refused: it cannot be read, or is not JSON.
+        BadParameter: it cannot be read.
+        Refused: it is not JSON.
     """
     try:
         return json.loads(file.read_text())
     except OSError as error:
-        raise Refused(f"{file}: {error.strerror}") from None
+        raise typer.BadParameter(f"{file}: {error.strerror}") from None
     except ValueError as error:
         raise Refused(f"{file} is not JSON: {error}") from None
 

@@ -8,8 +8,8 @@ import typer
 
 from domain.errors import PhoenixError, TransientError
 from infra.settings import Settings, WrongSetting, load
-from phoenix.cli.output import err
-from phoenix.cli.up import run_launcher
+from phoenix.cli.output import AsJson, err
+from phoenix.cli.up import run_launcher, shown_as
 from phoenix.launcher import Options
 from phoenix.reference import UnknownService, names
 
@@ -25,6 +25,7 @@ def launch(
     instances: Annotated[int, typer.Option(min=1, max=9)] = 3,
     capacity: Annotated[int, typer.Option(min=1, max=16, help="Of standbys and promoted.")] = 2,
     no_tty: Annotated[bool, typer.Option("--no-tty")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Keep one leader and its standbys of SERVICE alive until Ctrl-C."""
     settings = load()
@@ -44,8 +45,7 @@ def launch(
         lock=f"launcher-{name}",
         own_server=False,
     )
-    plain = no_tty or not sys.stdout.isatty()
-    raise typer.Exit(run_launcher(settings, options, plain=plain))
+    raise typer.Exit(run_launcher(settings, options, shown=shown_as(no_tty, as_json)))
 
 
 async def _deployed(settings: Settings, service: str) -> bool:

@@ -1,10 +1,12 @@
 """``phoenix up``, ``down``, ``status`` and ``switchover``: the system on this host."""
 
 import asyncio
+import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -31,6 +33,7 @@ def up(
         int | None, typer.Option(min=0, help="Move every port by this number.")
     ] = None,
     no_tty: Annotated[bool, typer.Option("--no-tty", help="Plain lines, no live table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start the system and keep it running until Ctrl-C."""
     settings = load(port_shift=port_shift)
@@ -40,7 +43,7 @@ def up(
         instances=instances,
         only=frozenset(names) if services else None,
     )
-    raise typer.Exit(run_launcher(settings, options, plain=no_tty or not sys.stdout.isatty()))
+    raise typer.Exit(run_launcher(settings, options, shown=shown_as(no_tty, as_json)))
 
 
 def down(as_json: AsJson = False) -> None:
@@ -90,15 +93,25 @@ def switchover(service: str, as_json: AsJson = False) -> None:
     show(done, as_json=as_json, human=lambda: out.print(line))
 
 
-def run_launcher(settings: Settings, options: Options, *, plain: bool) -> int:
+Shown = Literal["live", "lines", "json"]
+
+
+def shown_as(no_tty: bool, as_json: bool) -> Shown:
+    """How a launcher shows itself: a live table only where somebody looks."""
+    if as_json:
+        return "json"
+    return "lines" if no_tty or not sys.stdout.isatty() else "live"
+
+
+def run_launcher(settings: Settings, options: Options, *, shown: Shown) -> int:
     """Run a launcher in this process and show it; return its exit status."""
-    return asyncio.run(_run(settings, options, plain=plain))
+    return asyncio.run(_run(settings, options, shown))
 
 
-async def _run(settings: Settings, options: Options, *, plain: bool) -> int:
+async def _run(settings: Settings, options: Options, shown: Shown) -> int:
     launcher = Launcher(settings, options)
-    shown = _lines(launcher) if plain else _live(launcher)
-    screen = asyncio.create_task(shown)
+    screens = {"live": _live, "lines": _lines, "json": _objects}
+    screen = asyncio.create_task(screens[shown](launcher))
     try:
         return await launcher.run()
     finally:
@@ -106,7 +119,7 @@ async def _run(settings: Settings, options: Options, *, plain: bool) -> int:
         await asyncio.gather(screen, return_exceptions=True)
         launcher.changed = lambda _: None
         if launcher.ready_s is not None:
-            _line("stopped")
+            _line(json.dumps({"stopped": True}) if shown == "json" else "stopped")
 
 
 async def _lines(launcher: Launcher) -> None:
@@ -115,6 +128,14 @@ async def _lines(launcher: Launcher) -> None:
     if launcher.ready_s is not None:
         for line in _welcome(launcher):
             _line(line)
+
+
+async def _objects(launcher: Launcher) -> None:
+    """A JSON object a line: notes as they come, and the whole state once it is ready."""
+    launcher.changed = lambda note: _line(json.dumps(asdict(note)))
+    await launcher.ready()
+    if launcher.ready_s is not None:
+        _line(json.dumps({"sign_in": _sign_in(launcher), **launcher.status()}, default=str))
 
 
 async def _live(launcher: Launcher) -> None:
@@ -132,12 +153,18 @@ async def _live(launcher: Launcher) -> None:
 def _welcome(launcher: Launcher) -> list[str]:
     count = sum(len(group.members) for group in launcher.groups.values())
     lines = [f"{count} instances healthy after {launcher.ready_s:.1f} s"]
-    if "approval-dashboard" in launcher.groups:
-        port = launcher.groups["approval-dashboard"].plan.ports[0]
-        url = f"http://127.0.0.1:{port}/sign-in?token={launcher.admin_token}"
+    if url := _sign_in(launcher):
         lines.append(f"dashboard: {url}")
     lines.append("Ctrl-C stops everything")
     return lines
+
+
+def _sign_in(launcher: Launcher) -> str:
+    """The link to the dashboard; "" where this launcher has none."""
+    if "approval-dashboard" not in launcher.groups:
+        return ""
+    port = launcher.groups["approval-dashboard"].plan.ports[0]
+    return f"http://127.0.0.1:{port}/sign-in?token={launcher.admin_token}"
 
 
 def _screen(state: dict[str, Any]) -> Lines:
@@ -158,8 +185,6 @@ def _print(state: dict[str, Any]) -> None:
 
 
 def _stream(data_dir: Path) -> None:
-    import json
-
     while True:
         sys.stdout.write(json.dumps(remote.ask(data_dir, {"command": "status"})) + "\n")
         sys.stdout.flush()

@@ -23,7 +23,7 @@ from services.registry.work import record
 AnyRequest = Request[Any, Any, Any]
 Limit = Annotated[int, QueryParameter(ge=1, le=500)]
 _REPLAYS_AT_ONCE = 2  # the past is folded from the log: CPU that the present needs too
-_MARKDOWN = "text/markdown; charset=utf-8"
+_MARKDOWN = "text/markdown"
 
 
 class _Body(BaseModel):
@@ -119,9 +119,10 @@ def _services(ctx: Context) -> type[Controller]:
 
         @post("/{name:str}/heartbeat", status_code=200)
         async def heartbeat(
-            self, name: FromPath[str], data: JSONBody[Heartbeat], request: AnyRequest
+            self, name: FromPath[str], request: AnyRequest, data: JSONBody[Heartbeat | None] = None
         ) -> dict[str, Any]:
-            """A service says how it is; only a change is recorded."""
+            """A service says how it is (without a body: active); only a change is recorded."""
+            data = data or Heartbeat()
             problem = "" if data.status == "active" else data.problem or f"says {data.status}"
             command = Report(name=name, problem=problem, at=ctx.clock.now())
             position = await _recorded(ctx, command, name, request)

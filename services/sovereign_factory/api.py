@@ -188,7 +188,7 @@ def _specs(ctx: Context) -> type[Controller]:
             document = row.document
             known = component.is_component(document)
             text = component.render(document) if known else render(read_spec(document))
-            return Response(text, media_type="text/markdown; charset=utf-8")
+            return Response(text, media_type="text/markdown")
 
     return Specs
 
