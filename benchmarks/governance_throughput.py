@@ -320,6 +320,7 @@ def _baseline(count: int, ours: float | None) -> Figure:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped, too
     asked, add = parts_asked(BY_DEFAULT, __doc__)
     figures: list[Figure] = []
     for load, suffix in (("both groups", ""), ("all 18 instances", "18")):
