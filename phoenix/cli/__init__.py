@@ -55,7 +55,7 @@ def main() -> None:
 def run(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     # What a command prints is its answer; what the program notes meanwhile goes beside it.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:
         app(args=argv, prog_name="phoenix")
     except SystemExit as done:
