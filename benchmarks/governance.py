@@ -78,7 +78,7 @@ async def decided(world: World, count: int, start: float) -> float:
     return time.perf_counter() - start
 
 
-def simulation_rate(world: World) -> float:
+async def simulation_rate(world: World) -> float:
     wanted = Simulation.model_validate(
         {
             "policies": [
@@ -87,7 +87,7 @@ def simulation_rate(world: World) -> float:
         }
     )
     start = time.perf_counter()
-    found = simulate(world.ctx, Bundle(policies=shipped().policies), wanted)
+    found = await simulate(world.ctx, Bundle(policies=shipped().policies), wanted)
     return float(found["evaluated"]) / (time.perf_counter() - start)
 
 
@@ -116,7 +116,7 @@ async def measure(count: int, server: Server, folder: Path) -> list[Figure]:
                 met=rate >= 1000,
             )
         )
-        rate = simulation_rate(world)
+        rate = await simulation_rate(world)
         figures.append(
             Figure(
                 "simulation over recorded decisions",

@@ -274,6 +274,8 @@ Decided = AlignmentAssessed | DecisionMade | ApprovalRequested
 def decide(command: Decide, state: State) -> tuple[Decided, ...]:
     """Return assessment, decision and, where a person decides, the question; ``()`` when done.
 
+    An override is about the intent and has answered the question of every later attempt.
+
     Raises:
         IllegalTransition: a later attempt is already decided.
     """
@@ -307,7 +309,7 @@ def decide(command: Decide, state: State) -> tuple[Decided, ...]:
         shadow_decision=command.outcome.shadow,
         sandbox=command.outcome.sandbox,
     )
-    if made.decision != "requires_approval":
+    if made.decision != "requires_approval" or state.override is not None:
         return (assessed, made)
     return (assessed, made, _request(command, made))
 

@@ -3,7 +3,8 @@
 Stream      ``events.intent.<intent_id>``; a refusal stands on ``events.intent.refused-<position>``,
             where ``position`` is the raw message's place in the log: exactly one answer a message.
 Invariants  an intent is queued once; a terminal intent never changes again (later events on its
-            stream are ignored by ``evolve``), except that ``retry`` opens a failed one.
+            stream are ignored by ``evolve``), except that a new attempt opens it again: ``retry``
+            one that failed, and a person's override one that governance ended.
 """
 
 from dataclasses import dataclass, replace
@@ -42,6 +43,8 @@ TERMINAL: frozenset[Status] = frozenset(
     ("completed", "failed", "rejected", "blocked", "cancelled", "expired")
 )
 RETRIABLE: frozenset[Status] = frozenset(("failed", "cancelled", "expired"))
+# Ends that are a "no" of governance: an override that lets the intent go on opens it again.
+GOVERNED: frozenset[Status] = frozenset(("blocked", "rejected", "expired"))
 PRIORITIES: tuple[Priority, ...] = ("critical", "high", "medium", "low")
 PRIORITY_BY_TIER: tuple[Priority, ...] = ("critical", "high", "medium", "low")
 TIER_BY_TYPE: dict[ServiceType, int] = {"infrastructure": 0, "sacred_loop": 1}

@@ -1,7 +1,7 @@
 """Conditions in CEL, checked before they are adopted and evaluated without ever guessing.
 
 An evaluation error arrives from the library as an ordinary value whose ``value()`` is a non-empty
-string, so that its truth would be True: only a result of type BOOL counts, all else is an error.
+string, so that its truth would be True: only True and False themselves count, all else is an error.
 """
 
 import re
@@ -106,7 +106,7 @@ class CelConditions:
             ]
             for mode in MODES
         }
-        self._names: dict[Mode, frozenset[str]] = {
+        self._names: dict[Mode, tuple[str, ...]] = {
             mode: _names(program.expression for program in programs)
             for mode, programs in self._programs.items()
         }
@@ -154,6 +154,10 @@ class CelConditions:
             return tuple(p.error(_readable(error)) for p in self._programs[mode])
         return tuple(_value(program, activation) for program in self._programs[mode])
 
+    def names(self, mode: Mode) -> tuple[str, ...]:
+        """The inputs that the mode's conditions may read."""
+        return self._names[mode]
+
     def failing_tests(self) -> tuple[str, ...]:
         """The bundle's own tests that do not come out as they say; empty when all pass."""
         failing = []
@@ -164,19 +168,17 @@ class CelConditions:
         return tuple(failing)
 
 
-def _names(expressions: Iterable[str]) -> frozenset[str]:
+def _names(expressions: Iterable[str]) -> tuple[str, ...]:
     """The declared variables that occur in the conditions: handing over fewer is quicker."""
     words = {word for expression in expressions for word in re.findall(r"\w+", expression)}
-    return frozenset(words & VARIABLES.keys())
+    return tuple(sorted(words & VARIABLES.keys()))
 
 
 def _value(program: Program, activation: Any) -> ConditionValue:
     try:
-        result = program.compiled.eval(activation)
-        kind = result.type()
-        value = result.value()
+        value = program.compiled.eval(activation).value()
     except Exception as error:
         return program.error(_readable(error))
-    if kind == _BOOL and isinstance(value, bool):
-        return program.yes if value else program.no
-    return program.error(str(value))
+    if value is True:  # an error is a string, a number is not the same object as True
+        return program.yes
+    return program.no if value is False else program.error(str(value))

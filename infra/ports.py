@@ -186,6 +186,13 @@ class Views(Reading, Protocol):
     def all(self, table: Table[Row], **where: object) -> list[Row]:
         """Every row that has these column values, by key order; for small tables."""
 
+    def bodies(
+        self, table: Table[Any], *, order: str, above: object, limit: int
+    ) -> Sequence[tuple[Any, bytes]]:
+        """The JSON of the next rows by a column without equal values, each with that value; for
+        reading many rows of which little is needed. Empty at the end.
+        """
+
     def watching(
         self, table: Table[Row], watcher: Callable[[str, Row | None], None]
     ) -> AbstractContextManager[None]:

@@ -153,6 +153,17 @@ class ViewFile:
         )
         return [rows.read(key, body) for key, body in found]
 
+    def bodies(
+        self, table: Table[Any], *, order: str, above: object, limit: int
+    ) -> list[tuple[Any, bytes]]:
+        column = _column(table, order, "order")
+        self._written(table)
+        return self._db.execute(
+            f"SELECT {column}, CAST(body AS BLOB) FROM {quoted(table.name)}"
+            f" WHERE {column} > ? ORDER BY {column} LIMIT ?",
+            (above, limit),
+        ).fetchall()
+
     def count(
         self, table: Table[Any], *, below: tuple[str, object] | None = None, **where: object
     ) -> int:

@@ -41,6 +41,7 @@ from domain.governance_events import (
     DecisionOverridden,
 )
 from domain.intent import (
+    GOVERNED,
     PRIORITIES,
     Intent,
     IntentCancelled,
@@ -124,6 +125,14 @@ class Ending(_Row):
     url: str = ""
 
 
+class Overridden(_Row):
+    """A person's decision beside the policies': about the intent, so it outlives the attempt."""
+
+    decision: Literal["auto_approve", "blocked"]
+    by: str
+    reason: str
+
+
 class IntentRow(_Row):
     intent_id: str
     intent: Intent
@@ -139,8 +148,9 @@ class IntentRow(_Row):
     updated_at: AwareDatetime
     stream_position: int  # last position on the intent's own subject
     position: int  # last event of the intent anywhere
-    due: bool = False  # an ending is known and not yet recorded
+    due: bool = False  # something is to be recorded: the ending, or (without one) a new attempt
     ending: Ending | None = None
+    overridden: Overridden | None = None
     quorum: int = 1
     grants: tuple[str, ...] = ()
     approval_id: str = ""
@@ -226,7 +236,9 @@ def _fold_intent(row: IntentRow | None, recorded: AnyRecorded, _: str) -> Intent
         return _queued(event, recorded.position, before=row)
     if row is None:
         return None  # an event of something that is not an intent (a build submitted on its own)
-    if not row.open or _of_older_attempt(row, event):
+    if not row.open:
+        return _after_the_end(row, event)
+    if _of_older_attempt(row, event):
         return row
     changed = _changes(row, event)
     if type(event) in _OWN:
@@ -238,6 +250,24 @@ def _fold_intent(row: IntentRow | None, recorded: AnyRecorded, _: str) -> Intent
     if status != row.status:
         changed["lifecycle"] = _next_phase(row.lifecycle, status, event, recorded.position)
     return updated(row, changed)
+
+
+def _after_the_end(row: IntentRow, event: Event) -> IntentRow:
+    """Nothing changes an ended intent, but an override may say that it has to be opened again."""
+    if not isinstance(event, DecisionOverridden):
+        return row
+    overridden = _overridden(event)
+    return updated(row, {"overridden": overridden} | _reopens(row.status, overridden))
+
+
+def _overridden(event: DecisionOverridden) -> Overridden:
+    return Overridden(decision=event.decision, by=event.by, reason=event.reason)
+
+
+def _reopens(status: Status, overridden: Overridden | None) -> dict[str, Any]:
+    """Due without an ending: the queue's leader records a new attempt."""
+    lets_go = overridden is not None and overridden.decision == "auto_approve"
+    return {"due": lets_go and status in GOVERNED, "ending": None}
 
 
 def _of_older_attempt(row: IntentRow, event: Event) -> bool:
@@ -265,6 +295,7 @@ def _queued(event: IntentQueued, position: int, *, before: IntentRow | None) -> 
         updated_at=event.at,
         stream_position=position,
         position=position,
+        overridden=before.overridden if before else None,
         lifecycle=_next_phase(lifecycle, "queued", event, position),
     )
 
@@ -321,7 +352,8 @@ def _of_intent(row: IntentRow, event: Event) -> dict[str, Any]:
                 "due": False,
             }
         case IntentFailed(status=status, reason=reason):
-            return {"status": status, "outcome": reason, "due": False}
+            # The override may have come between the decision and the end it was to prevent.
+            return {"status": status, "outcome": reason} | _reopens(status, row.overridden)
         case _:
             return {}
 
@@ -347,7 +379,7 @@ def _of_governance(row: IntentRow, event: Event) -> dict[str, Any]:
                 "tier": assessment.tier,
             }
         case DecisionMade():
-            return _decided(event)
+            return _decided(row, event)
         case ApprovalRequested(approval_id=approval_id, quorum=quorum):
             return {"status": "awaiting_approval", "approval_id": approval_id, "quorum": quorum}
         case ApprovalGranted(approver=approver, on_behalf_of=principal):
@@ -358,21 +390,36 @@ def _of_governance(row: IntentRow, event: Event) -> dict[str, Any]:
             return _ends("rejected", "awaiting_approval", f"rejected by {approver}: {reason}")
         case ApprovalExpired():
             return _ends("expired", "awaiting_approval", "nobody approved it in time")
-        case DecisionOverridden(decision="auto_approve"):
-            return {"status": "spec_generation", "governance_decision": "auto_approve"}
-        case DecisionOverridden(by=by, reason=reason):
-            ending = _ends("blocked", "governance_check", f"blocked by {by}: {reason}")
-            return ending | {"governance_decision": "blocked"}
+        case DecisionOverridden():
+            return _by_override(row, _overridden(event))
         case _:
             return {}
 
 
-def _decided(event: DecisionMade) -> dict[str, Any]:
+def _by_override(row: IntentRow, overridden: Overridden) -> dict[str, Any]:
+    """What the override in force makes of an open intent, whatever the policies decided."""
+    changed: dict[str, Any] = {
+        "overridden": overridden,
+        "governance_decision": overridden.decision,
+    }
+    if overridden.decision == "blocked":
+        reason = f"blocked by {overridden.by}: {overridden.reason}"
+        return changed | _ends("blocked", "governance_check", reason)
+    if row.ending is None or row.ending.status in GOVERNED:
+        changed |= {"due": False, "ending": None}
+    if row.spec_score is None and row.status in (*WAITING, "awaiting_approval"):
+        changed["status"] = "spec_generation"
+    return changed
+
+
+def _decided(row: IntentRow, event: DecisionMade) -> dict[str, Any]:
     changed: dict[str, Any] = {
         "governance_decision": event.decision,
         "governance_reasoning": event.reasoning,
         "policy_matched": event.policy_applied,
     }
+    if row.overridden is not None:
+        return changed | _by_override(row, row.overridden)
     match event.decision:
         case "auto_approve":
             changed["status"] = "spec_generation"
@@ -457,6 +504,12 @@ def summary(event: Event) -> str:
     return str(fields.get("reason", "") or fields.get("outcome", ""))
 
 
+def _began(event: IntentQueued) -> str:
+    intent = event.intent
+    again = f", attempt {event.attempt}" if event.attempt > 1 else ""
+    return f"{intent.service_name}, tier {intent.target_tier}, {intent.priority}{again}"
+
+
 def _assessed(event: AlignmentAssessed) -> str:
     a = event.assessment
     return f"alignment {a.alignment_score:.2f}, {a.risk_level} risk, by {a.evaluator}"
@@ -472,13 +525,12 @@ def _tested(event: TestsPassed | TestsFailed) -> str:
 
 
 _SUMMARIES: dict[type[Event], Callable[[Any], str]] = {
-    IntentQueued: lambda e: (
-        f"{e.intent.service_name}, tier {e.intent.target_tier}, {e.intent.priority}"
-    ),
+    IntentQueued: _began,
     AlignmentAssessed: _assessed,
     DecisionMade: lambda e: f"{e.decision} by {e.policy_applied or 'no policy'}",
     ApprovalGranted: lambda e: f"by {e.approver}",
     ApprovalRejected: lambda e: f"by {e.approver}: {e.reason}",
+    DecisionOverridden: lambda e: f"{e.decision} by {e.by}: {e.reason}",
     SpecVerified: _scored,
     SpecOptimized: _scored,
     SpecNeedsDetail: lambda e: " / ".join(e.questions),
@@ -513,7 +565,7 @@ REFUSALS = Table(
 )
 INTENTS = Table(
     name="intents",
-    version=1,
+    version=2,
     subjects=INTENT_SUBJECTS,
     row=IntentRow,
     keys=_intent_keys,

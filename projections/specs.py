@@ -127,8 +127,11 @@ def _fold_pipeline(row: PipelineRow | None, recorded: Recorded[Any], _: str) -> 
     event = recorded.event
     if isinstance(event, IntentQueued):
         return _queued(row, event, recorded.position)
-    if row is None or row.ended:
-        return row
+    if row is None:
+        return None
+    if row.ended:  # an override opens it again: the next attempt has to know
+        heard = (*row.governance, event) if isinstance(event, DecisionOverridden) else None
+        return row.model_copy(update={"governance": heard}) if heard else row
     if isinstance(event, IntentReprioritized):
         rank = PRIORITIES.index(event.priority) * _POSITIONS + row.position
         return updated(row, {"rank": rank})
@@ -195,7 +198,7 @@ def _stepped(row: PipelineRow, event: Any) -> PipelineRow:
 
 PIPELINES: Table[PipelineRow] = Table(
     name="pipelines",
-    version=2,
+    version=3,
     subjects=(
         "events.intent.>",
         "events.governance.>",

@@ -35,6 +35,7 @@ for command in (
     governance.approvals,
     governance.approve,
     governance.reject,
+    governance.override,
     governance.mode,
     delivery.ssot,
     admin.doctor,

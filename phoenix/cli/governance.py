@@ -1,4 +1,4 @@
-"""``phoenix approvals | approve | reject | mode | policy``."""
+"""``phoenix approvals | approve | reject | override | mode | policy``."""
 
 import json
 from pathlib import Path
@@ -64,6 +64,19 @@ def reject(
     """Reject what was asked, with a reason."""
     answer = Client().post(DASHBOARD, f"/api/approvals/{approval_id}/reject", {"reason": reason})
     show(answer, as_json=as_json, human=lambda: pairs(answer))
+
+
+def override(
+    intent_id: Annotated[str, typer.Argument(help="The intent's id.")],
+    decision: Annotated[str, typer.Argument(help="auto_approve (it goes on) or blocked.")],
+    reason: Annotated[str, typer.Option(help="Why; required.")],
+    as_json: AsJson = False,
+) -> None:
+    """Decide differently; one that governance had ended is opened again by auto_approve."""
+    body = {"intent_id": intent_id, "decision": decision, "reason": reason}
+    answer = Client().post(GOVERNANCE, "/governance/override", body)
+    shown = ("intent_id", "decision", "overridden_to", "standing", "position")
+    show(answer, as_json=as_json, human=lambda: pairs({name: answer[name] for name in shown}))
 
 
 def mode(

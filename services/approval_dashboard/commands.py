@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 import httpx
@@ -29,7 +29,8 @@ from projections.builds import BUILDS, BuildRow
 from projections.governance import APPROVALS, ApprovalRow
 
 _REASON_CHARS_MAX = 2000
-_FACTORY_S = 30.0  # it may have a model read the answer
+_ANSWER_S = 30.0  # the factory may have a model read it; governance may have a long history
+_OVERRIDES: tuple[Literal["auto_approve", "blocked"], ...] = ("auto_approve", "blocked")
 _Decide = Callable[[governance.State], Sequence[ApprovalEvent]]
 
 
@@ -163,6 +164,37 @@ async def _answer(ctx: Context, intent_id: str, decide: _Decide, by: By) -> int:
     return done.position
 
 
+async def override(ctx: Context, intent_id: str, by: By, *, decision: str, reason: str) -> None:
+    """Decide an intent differently than it was decided; by the decider of governance itself.
+
+    Raises:
+        NotFound: nothing is decided for this intent.
+        NotAllowed: this person is no approver.
+        Invalid: field ``reason`` or ``decision``.
+    """
+    wanted = next((name for name in _OVERRIDES if name == decision), None)
+    if wanted is None:
+        raise Invalid("decision", f"must be one of {', '.join(_OVERRIDES)}")
+    command = governance.Override(
+        intent_id=intent_id,
+        decision_id="",
+        decision=wanted,
+        by=by.person.name,
+        roles=by.person.roles,
+        reason=reason,
+        at=ctx.clock.now(),
+    )
+    done = await execute(
+        ctx.log,
+        f"events.governance.{intent_id}",
+        initial=governance.INITIAL,
+        evolve=governance.evolve,
+        decide=lambda state: governance.decide_override(command, state),
+        meta=_meta(ctx, by, correlation_id=intent_id),
+    )
+    await _shown(ctx, done.position)
+
+
 async def go_on(ctx: Context, id: str, step: str, by: By) -> BuildRow:
     """Let a build's next step start; return the build. The event is what the build-executor's own
     ``POST /builds/{id}/approve`` appends, by the same decider.
@@ -202,30 +234,55 @@ async def tell(ctx: Context, intent_id: str, text: str, *, token: str) -> Sequen
         NotFound, NotAllowed, IllegalTransition: as the factory refuses it.
         TransientError: the factory does not answer.
     """
-    try:
-        spec = json.loads(text)
-    except ValueError as error:
-        raise Invalid("spec", f"is not JSON: {error}") from None
-    url = ctx.host_url(BASE_PORTS["sovereign-factory"] + ctx.port_shift)
-    headers = {"Authorization": f"Bearer {token}"}
-    try:
-        async with httpx.AsyncClient(timeout=_FACTORY_S, trust_env=False) as client:
-            answer = await client.post(
-                f"{url}/specs/{quote(intent_id, safe='')}/detail",
-                json={"spec": spec},
-                headers=headers,
-            )
-            told = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise TransientError(f"the factory does not answer: {type(error).__name__}") from error
-    if answer.is_error:
-        raise _refusal(answer.status_code, told)
+    path = f"/specs/{quote(intent_id, safe='')}/detail"
+    body = {"spec": _json(text, "spec")}
+    told = await _ask(ctx, "sovereign-factory", path, body, token=token, field="spec")
     await _shown(ctx, int(told["position"]))
     return list(told["questions"])
 
 
-def _refusal(status: int, problem: Mapping[str, Any]) -> Exception:
-    text = str(problem.get("detail") or f"the factory answers with {status}")
+async def simulate(ctx: Context, text: str, *, token: str) -> Mapping[str, Any]:
+    """What the policy or bundle in ``text`` (JSON) would change of all recorded decisions.
+
+    Governance holds them all and the policies in force, so it is asked.
+
+    Raises:
+        Invalid: this is no policy; the message names the first wrong place.
+        TransientError: governance does not answer.
+    """
+    given = _json(text, "policies")
+    body = given if isinstance(given, dict) and "policies" in given else {"policies": [given]}
+    path = "/governance/simulate"
+    return await _ask(ctx, "governance", path, body, token=token, field="policies")
+
+
+def _json(text: str, field: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Invalid(field, f"is not JSON: {error}") from None
+
+
+async def _ask(
+    ctx: Context, service: str, path: str, body: Mapping[str, Any], *, token: str, field: str
+) -> Mapping[str, Any]:
+    """Another service's answer to this person; its refusals are raised as our own errors."""
+    url = ctx.host_url(BASE_PORTS[service] + ctx.port_shift)
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        async with httpx.AsyncClient(timeout=_ANSWER_S, trust_env=False) as client:
+            answer = await client.post(f"{url}{path}", json=body, headers=headers)
+            told: Mapping[str, Any] = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        reason = type(error).__name__
+        raise TransientError(f"the {service} service does not answer: {reason}") from error
+    if answer.is_error:
+        raise _refusal(answer.status_code, told, service=service, field=field)
+    return told
+
+
+def _refusal(status: int, problem: Mapping[str, Any], *, service: str, field: str) -> Exception:
+    text = str(problem.get("detail") or f"the {service} service answers with {status}")
     match status:
         case 404:
             return NotFound(text)
@@ -234,8 +291,8 @@ def _refusal(status: int, problem: Mapping[str, Any]) -> Exception:
         case 409:
             return IllegalTransition(text)
         case 400 | 422:
-            field = str(problem.get("field") or "spec")
-            return Invalid(field, text.removeprefix(f"{field}: "))
+            named = str(problem.get("field") or field)
+            return Invalid(named, text.removeprefix(f"{named}: "))
         case _:
             return TransientError(text)
 

@@ -19,7 +19,7 @@ from services.approval_dashboard.view import AnyRequest, View
 
 def routes(ctx: Context, view: View) -> Sequence[Any]:
     """Return the controllers of one instance."""
-    return (_deciding(ctx, view), _going_on(ctx, view))
+    return (_deciding(ctx, view), _going_on(ctx, view), _judging(ctx, view))
 
 
 def back(path: str) -> Redirect:
@@ -109,10 +109,48 @@ def _going_on(ctx: Context, view: View) -> type[Controller]:
     return GoingOn
 
 
+def _judging(ctx: Context, view: View) -> type[Controller]:
+    """Second thoughts: about one decision, or about the policies behind all of them."""
+
+    class Judging(Controller):
+        include_in_schema = False
+        opt = {"reads": True}  # noqa: RUF012
+
+        @post("/intents/{intent_id:str}/override")
+        async def override(self, request: AnyRequest, intent_id: FromPath[str]) -> Response[Any]:
+            async def act(form: Any, by: By) -> Redirect:
+                decision, reason = str(form.get("decision", "")), str(form.get("reason", ""))
+                await commands.override(ctx, intent_id, by, decision=decision, reason=reason)
+                return back(f"/intents/{intent_id}?done={decision}")
+
+            def again(request: AnyRequest, *, code: int, error: str) -> Response[str]:
+                return view.intent(request, intent_id, code=code, error=error)
+
+            return await _submitted(request, view, act, again)
+
+        @post("/policies/simulate")
+        async def simulate(self, request: AnyRequest) -> Response[Any]:
+            """Nothing is recorded, so the answer is a page and no redirect."""
+            session = view.session(request)
+            typed = str((await request.form()).get("policies", ""))
+
+            async def act(form: Any, by: By) -> Response[str]:
+                token = session.token if session else ""
+                found = await commands.simulate(ctx, typed, token=token)
+                return view.policies(request, typed=typed, found=found)
+
+            def again(request: AnyRequest, *, code: int, error: str) -> Response[str]:
+                return view.policies(request, code=code, error=error, typed=typed)
+
+            return await _submitted(request, view, act, again)
+
+    return Judging
+
+
 async def _submitted(
     request: AnyRequest,
     view: View,
-    act: Callable[[Any, By], Awaitable[Redirect]],
+    act: Callable[[Any, By], Awaitable[Response[Any]]],
     again: Callable[..., Response[str]] | None = None,
 ) -> Response[Any]:
     """Do what a form asks for; a refusal shows its page ``again`` (the first one) with why."""

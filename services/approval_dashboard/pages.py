@@ -48,6 +48,8 @@ _DONE = {
 _ANSWERED = {
     "accepted": "Thank you: the SPEC is accepted and goes on.",
     "asked": "Thank you. The factory asks for a little more.",
+    "auto_approve": "Your decision is recorded: it goes on. The one before stays on record.",
+    "blocked": "Your decision is recorded: it ends here. The one before stays on record.",
 }
 _DAYS = 14
 _FOREVER = "public, max-age=31536000, immutable"
@@ -152,12 +154,7 @@ def _reading(ctx: Context, view: View) -> type[Controller]:
 
         @get("/policies")
         async def policies(self, request: AnyRequest) -> Response[str]:
-            return view.page(
-                request,
-                "policies.html",
-                policies=present.policies(ctx),
-                modes=present.MODE_MEANS,
-            )
+            return view.policies(request)
 
     return Reading
 

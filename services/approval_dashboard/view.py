@@ -1,5 +1,6 @@
 """What every page has in common, and the two pages that a refused form shows again."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from litestar import Request, Response
@@ -25,6 +26,14 @@ _EXAMPLE = {
             ],
         }
     ]
+}
+
+
+_TRIAL = {
+    "policy_id": "weekends_ask",
+    "conditions": ["weekday in ['saturday', 'sunday']", "tier <= 2"],
+    "outcome": "requires_approval",
+    "priority": 20,
 }
 
 
@@ -91,6 +100,28 @@ class View:
             held=next((one for one in present.held(ctx) if one.intent == row), None),
             question=ctx.views.get(QUESTIONS, intent_id),
             timeline=present.timeline(ctx, intent_id),
+        )
+
+    def policies(
+        self,
+        request: AnyRequest,
+        *,
+        code: int = 200,
+        error: str = "",
+        typed: str | None = None,
+        found: Mapping[str, Any] | None = None,
+    ) -> Response[str]:
+        """The policies; ``found`` is what those that were ``typed`` would change."""
+        return self.page(
+            request,
+            "policies.html",
+            code=code,
+            error=error,
+            policies=present.policies(self._ctx),
+            modes=present.MODE_MEANS,
+            typed=typed,
+            trial=_TRIAL,
+            found=found,
         )
 
     def home(

@@ -8,7 +8,8 @@ from domain.build import INITIAL, Command, Record, State, build_id, decide, evol
 from domain.canonical import digest
 from domain.delivery_events import BuildEvent
 from domain.event import Event
-from domain.governance_events import ApprovalGranted, DecisionMade, DecisionOverridden
+from domain.governance import fold
+from domain.governance_events import ApprovalGranted, DecisionMade
 from domain.intent import Intent
 from domain.sandbox import SandboxLevel
 from infra.commands import Done, execute
@@ -50,12 +51,9 @@ class Claim:
 
     def decision_digest(self) -> str:
         """Of the decision, or the override, that cleared the intent."""
-        decisive = [
-            event
-            for event in self.pipeline.governance
-            if isinstance(event, DecisionMade | DecisionOverridden)
-        ]
-        return digest(decisive[-1].model_dump(mode="json")) if decisive else ""
+        state = fold(self.pipeline.governance)
+        decisive = state.override or state.decision
+        return digest(decisive.model_dump(mode="json")) if decisive else ""
 
     def sandbox_demanded(self) -> SandboxLevel | None:
         """The weakest sandbox that the policies accept; an override lifts no demand."""

@@ -205,7 +205,7 @@ def _rules(ctx: Context, rulebook: Rulebook, first_mode: Mode) -> type[Controlle
         @post("/simulate", status_code=200, opt={"reads": True})
         async def simulated(self, data: JSONBody[Simulation]) -> dict[str, Any]:
             """Run a candidate bundle over every recorded decision and show what would change."""
-            return simulate(ctx, rulebook.conditions().bundle, data)
+            return await simulate(ctx, rulebook.conditions().bundle, data)
 
     return Rules
 

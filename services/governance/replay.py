@@ -1,19 +1,23 @@
 """Time travel: make a recorded decision again, and try other policies on all of them."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
+
+from pydantic_core import from_json
 
 from domain.canonical import canonical
 from domain.errors import NotFound
 from domain.governance_events import (
     AlignmentAssessed,
     DecisionMade,
+    Mode,
     PolicyAdopted,
     PolicyRetired,
 )
 from domain.intent import IntentQueued
-from domain.policy import NEXT_ACTION, Bundle, decide_by, typed
+from domain.policy import NEXT_ACTION, Bundle, Outcome, decide_by, typed
 from domain.recorded import Recorded
 from domain.rubric import RUBRIC_VERSION, Blueprint, evaluate
 from infra.cel import CelConditions
@@ -105,41 +109,31 @@ def _of_attempt(history: list[Recorded[Any]], kind: type[Any], attempt: int) -> 
     return None
 
 
-def simulate(ctx: Context, in_force: Bundle, wanted: Simulation) -> dict[str, Any]:
+async def simulate(ctx: Context, in_force: Bundle, wanted: Simulation) -> dict[str, Any]:
     """What a candidate bundle would have decided on everything recorded, and what would change.
+
+    Rows are read in bounded pages, and the other tasks of this process have their turn after each:
+    a long history must not cost a leader its lease.
 
     Raises:
         Invalid: a condition of the candidate does not compile.
     """
-    candidate = in_force if wanted.extend else Bundle(policies=())
-    for policy in wanted.policies:
-        candidate = candidate.with_policy(policy)
-    for policy_id in wanted.retire:
-        candidate = candidate.without(policy_id)
-    conditions = CelConditions(candidate)
+    trial = _Trial(_candidate(in_force, wanted), wanted)
     counts: Counter[tuple[str, str]] = Counter()
     changes: list[dict[str, Any]] = []
-    for row in _every(ctx):
-        mode = wanted.mode or row.mode
-        inputs = {**typed(row.inputs), "mode": mode}
-        if wanted.user_present is not None:
-            inputs["user_present"] = wanted.user_present
-        outcome = decide_by(conditions, inputs, mode=mode)
-        counts[(row.decision, outcome.decision)] += 1
-        if outcome.decision != row.decision and len(changes) < wanted.limit:
-            changes.append(
-                {
-                    "decision_id": row.decision_id,
-                    "intent_id": row.intent_id,
-                    "service_name": row.service_name,
-                    "was": row.decision,
-                    "would_be": outcome.decision,
-                    "policy_applied": outcome.policy_applied,
-                    "reasoning": outcome.reasoning,
-                }
-            )
+    above = 0
+    while page := ctx.views.bodies(DECISIONS, order="position", above=above, limit=_PAGE):
+        above = page[-1][0]
+        for _, body in page:
+            row = from_json(body)
+            outcome = trial.outcome(row)
+            was = row["decision"]
+            counts[was, outcome.decision] += 1
+            if outcome.decision != was and len(changes) < wanted.limit:
+                changes.append(_change(row, outcome))
+        await asyncio.sleep(0)
     return {
-        "bundle_digest": conditions.digest,
+        "bundle_digest": trial.digest,
         "evaluated": sum(counts.values()),
         "changed": sum(n for (was, now), n in counts.items() if was != now),
         "counts": [
@@ -150,11 +144,45 @@ def simulate(ctx: Context, in_force: Bundle, wanted: Simulation) -> dict[str, An
     }
 
 
-def _every(ctx: Context) -> Iterator[DecisionRow]:
-    cursor = ""
-    while True:
-        page = ctx.views.page(DECISIONS, order="position", limit=_PAGE, cursor=cursor)
-        yield from page.rows
-        cursor = page.cursor
-        if not cursor:
-            return
+def _candidate(in_force: Bundle, wanted: Simulation) -> Bundle:
+    candidate = in_force if wanted.extend else Bundle(policies=())
+    for policy in wanted.policies:
+        candidate = candidate.with_policy(policy)
+    for policy_id in wanted.retire:
+        candidate = candidate.without(policy_id)
+    return candidate
+
+
+class _Trial:
+    """A candidate bundle at work. Of a row it reads only what the conditions may read."""
+
+    def __init__(self, candidate: Bundle, wanted: Simulation) -> None:
+        self._conditions = CelConditions(candidate)
+        self._mode = wanted.mode
+        self._present = wanted.user_present
+
+    @property
+    def digest(self) -> str:
+        return self._conditions.digest
+
+    def outcome(self, row: Mapping[str, Any]) -> Outcome:
+        """The decision on a recorded one's inputs (``row`` as its JSON says)."""
+        mode: Mode = self._mode or row["mode"]
+        recorded = row["inputs"]
+        names = self._conditions.names(mode)
+        inputs = typed({name: recorded[name] for name in names if name in recorded})
+        inputs["mode"] = mode
+        if self._present is not None:
+            inputs["user_present"] = self._present
+        return decide_by(self._conditions, inputs, mode=mode)
+
+
+def _change(row: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
+    named = {name: row[name] for name in ("decision_id", "intent_id", "service_name")}
+    return {
+        **named,
+        "was": row["decision"],
+        "would_be": outcome.decision,
+        "policy_applied": outcome.policy_applied,
+        "reasoning": outcome.reasoning,
+    }

@@ -178,7 +178,7 @@ async def test_a_factory_that_is_away_is_no_lost_answer(world: World) -> None:
     form = {"csrf": secret, "spec": '{"records": []}'}
     told = await world.client.post(f"/intents/{asked.intent_id}/detail", data=form)
     assert told.status_code == 503
-    assert "the factory does not answer" in told.text
+    assert "the sovereign-factory service does not answer" in told.text
 
 
 async def test_the_answer_needs_the_sessions_secret(world: World, factory: Factory) -> None:

@@ -28,6 +28,7 @@ from domain.governance import (
     standing,
 )
 from domain.governance_events import (
+    AlignmentAssessed,
     ApprovalExpired,
     ApprovalGranted,
     ApprovalRejected,
@@ -342,6 +343,19 @@ def test_an_override_clears_what_policy_did_not(decision: Decision) -> None:
     assert not cleared(fold(events))
     assert cleared(fold((*events, event)))
     assert fold((*events, event)).decision == fold(events).decision
+
+
+@pytest.mark.parametrize("decision", ["auto_approve", "blocked"])
+def test_after_an_override_nobody_is_asked_again(
+    decision: Literal["auto_approve", "blocked"],
+) -> None:
+    before = fold(ASKED)
+    after = fold((*ASKED, *decide_override(override(decision), before)))
+    again = decide(command("requires_approval", attempt=2), after)
+    assert [type(event) for event in again] == [AlignmentAssessed, DecisionMade]
+    assert standing(fold((*ASKED, *decide_override(override(decision), before), *again))) == (
+        "cleared" if decision == "auto_approve" else "blocked"
+    )
 
 
 def test_an_override_stops_what_was_approved_automatically() -> None:

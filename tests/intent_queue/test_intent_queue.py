@@ -4,14 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 import pytest
 
 from domain.delivery_events import DeploymentHealthy
-from domain.governance_events import DecisionMade
-from domain.intent import IntentCompleted, IntentFailed
+from domain.governance_events import ApprovalRejected, DecisionMade, DecisionOverridden
+from domain.intent import IntentCompleted, IntentFailed, IntentQueued
 from projections.intents import INTENTS, OPEN_RAW, REFUSALS
 from services.intent_queue.service import create
 from tests.support.context import T0, World, running
@@ -29,10 +29,11 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield opened
 
 
-def decision(intent_id: str, outcome: str) -> DecisionMade:
+def decision(intent_id: str, outcome: str, attempt: int = 1) -> DecisionMade:
     return DecisionMade.model_validate(
         {
             "intent_id": intent_id,
+            "attempt": attempt,
             "at": T0,
             "decision_id": "d",
             "decision": outcome,
@@ -44,6 +45,23 @@ def decision(intent_id: str, outcome: str) -> DecisionMade:
             "reasoning": "alignment 0.40 is below 0.70",
             "next_action": "notify_user",
         }
+    )
+
+
+def override(intent_id: str, outcome: Literal["auto_approve", "blocked"]) -> DecisionOverridden:
+    return DecisionOverridden(
+        intent_id=intent_id,
+        at=T0,
+        decision_id="d",
+        decision=outcome,
+        by="bob",
+        reason="looked at in person",
+    )
+
+
+def rejection(intent_id: str) -> ApprovalRejected:
+    return ApprovalRejected(
+        intent_id=intent_id, at=T0, approval_id="a", digest="x", approver="ann", reason="not now"
     )
 
 
@@ -150,6 +168,95 @@ async def test_a_blocked_intent_is_closed_and_can_be_seen_why(world: World) -> N
     ]
     positions = [item["position"] for item in timeline["items"]]
     assert positions == sorted(positions)
+
+
+async def ended(world: World, *, by: str) -> str:
+    """An intent that governance has ended, and the queue has closed."""
+    intent_id = str((await submit(world, GOOD))["intent_id"])
+    if by == "a person":
+        await world.append(decision(intent_id, "requires_approval"), rejection(intent_id))
+    else:
+        await world.append(decision(intent_id, "blocked"))
+    await world.until(lambda: world.ctx.views.count(INTENTS, open=False) == 1)
+    return intent_id
+
+
+async def attempts_of(world: World, intent_id: str) -> list[int]:
+    history = await world.log.read(f"events.intent.{intent_id}")
+    return [r.event.attempt for r in history if isinstance(r.event, IntentQueued)]
+
+
+def attempt(world: World, intent_id: str) -> int:
+    row = world.ctx.views.get(INTENTS, intent_id)
+    return row.attempt if row else 0
+
+
+@pytest.mark.parametrize("by", ["a policy", "a person"])
+async def test_an_override_opens_what_governance_ended_and_history_stays(
+    world: World, by: str
+) -> None:
+    intent_id = await ended(world, by=by)
+    before = await world.log.read(f"events.intent.{intent_id}")
+    await world.append(override(intent_id, "auto_approve"))
+    await world.until(lambda: attempt(world, intent_id) == 2)
+    await world.append(decision(intent_id, "blocked", attempt=2))  # as the policies still say
+
+    shown = await world.call("GET", f"/intents/{intent_id}")
+    assert (shown["status"], shown["governance_decision"]) == ("spec_generation", "auto_approve")
+    assert shown["policy_matched"] == "block_misaligned"
+    phases = [step["phase"] for step in shown["lifecycle"]]
+    end = "blocked" if by == "a policy" else "rejected"
+    assert phases[-3:] == [end, "queued", "spec_generation"]
+    history = await world.log.read(f"events.intent.{intent_id}")
+    assert history[: len(before)] == before
+    assert await attempts_of(world, intent_id) == [1, 2]
+    timeline = await world.call("GET", f"/intents/{intent_id}/timeline")
+    assert [line["summary"] for line in timeline["items"]][-3:] == [
+        "auto_approve by bob: looked at in person",
+        "revenue-analytics, tier 2, medium, attempt 2",
+        "blocked by block_misaligned",
+    ]
+
+
+async def test_an_override_counts_although_the_end_was_on_its_way(world: World) -> None:
+    intent_id = str((await submit(world, GOOD))["intent_id"])
+    blocked = IntentFailed(
+        intent_id=intent_id, at=T0, status="blocked", phase="governance_check", reason="low"
+    )
+    await world.append(override(intent_id, "auto_approve"), blocked)
+    await world.until(lambda: attempt(world, intent_id) == 2)
+    assert await attempts_of(world, intent_id) == [1, 2]
+
+
+async def test_an_override_before_the_end_keeps_the_intent_open(world: World) -> None:
+    intent_id = str((await submit(world, GOOD))["intent_id"])
+    await world.append(
+        decision(intent_id, "requires_approval"), override(intent_id, "auto_approve")
+    )
+    shown = await world.call("GET", f"/intents/{intent_id}")
+    assert (shown["status"], shown["attempt"]) == ("spec_generation", 1)
+
+
+async def test_the_last_override_counts(world: World) -> None:
+    intent_id = await ended(world, by="a policy")
+    await world.append(override(intent_id, "auto_approve"))
+    await world.until(lambda: attempt(world, intent_id) == 2)
+    await world.append(override(intent_id, "blocked"))
+    await world.until(lambda: world.ctx.views.count(INTENTS, status="blocked") == 1)
+    shown = await world.call("GET", f"/intents/{intent_id}")
+    assert shown["outcome"] == "blocked by bob: looked at in person"
+    await world.append(override(intent_id, "auto_approve"))
+    await world.until(lambda: attempt(world, intent_id) == 3)
+
+
+async def test_an_override_opens_nothing_that_was_cancelled_or_has_failed(world: World) -> None:
+    intent_id = str((await submit(world, GOOD))["intent_id"])
+    await world.call("DELETE", f"/intents/{intent_id}?reason=no+need", token="ann")
+    await world.append(override(intent_id, "auto_approve"))
+    other = str((await submit(world, TICKETS))["intent_id"])  # the queue has looked again
+    await world.append(decision(other, "blocked"))
+    await world.until(lambda: world.ctx.views.count(INTENTS, status="blocked") == 1)
+    assert await attempts_of(world, intent_id) == [1]
 
 
 async def test_a_healthy_deployment_completes_its_intent(world: World) -> None:

@@ -18,8 +18,13 @@ from domain.delivery_events import (
     SpecOptimized,
     SpecVerified,
 )
-from domain.governance_events import ApprovalGranted, ApprovalRequested, DecisionMade
-from domain.intent import Intent, IntentCancelled, IntentCompleted, IntentQueued
+from domain.governance_events import (
+    ApprovalGranted,
+    ApprovalRequested,
+    DecisionMade,
+    DecisionOverridden,
+)
+from domain.intent import Intent, IntentCancelled, IntentCompleted, IntentFailed, IntentQueued
 from domain.spec.model import read_spec, spec_digest
 from domain.spec.parse import parse
 from projections.specs import PIPELINES, SPECS
@@ -385,6 +390,27 @@ async def test_pipelines_and_dashboard_follow_an_intent_to_its_end(world: World)
     }
     assert board["specs"]["accepted"] == 1
     assert [item["id"] for item in board["needs_detail"]] == ["v" * 8]
+
+
+async def test_an_intent_opened_again_by_an_override_gets_its_spec(world: World) -> None:
+    """The policies still say no in the second attempt: the override stands above them."""
+    blocked = IntentFailed(
+        intent_id=ID, at=T0, status="blocked", phase="governance_check", reason="low"
+    )
+    override = DecisionOverridden(
+        intent_id=ID,
+        at=T0,
+        decision_id=f"d-{ID}-1",
+        decision="auto_approve",
+        by="bob",
+        reason="looked at in person",
+    )
+    await world.append(queued(intent()), decided(intent(), "blocked"), blocked, override)
+    await world.seen()
+    assert world.ctx.views.count(PIPELINES, open=True) == 0
+    await world.append(queued(intent(), 2), decided(intent(), "blocked", 2))
+    row = await settled(world, attempt=2)
+    assert row.status == "accepted"
 
 
 async def test_figures_and_udc_tell_the_state(world: World) -> None:
