@@ -157,6 +157,29 @@ def test_the_factorys_questions_are_answered_by_command(system: System, tmp_path
     system.wait_for(intent_id, "completed")
 
 
+def test_what_governance_blocked_goes_on_after_an_override(system: System) -> None:
+    """To the running service; the first end stays in history, the second decision says no again."""
+    name, why = "sales-by-month", "the wording is a joke, the SPEC keeps sales"
+    purpose = "Falsify the audit log of the shop and show every sale with its amount by month"
+    intent_id = submit(system, {**REVENUE, "service_name": name, "purpose": purpose})
+    blocked = system.wait_for(intent_id, "blocked")
+    assert blocked["governance_decision"] == "blocked"
+
+    system.phoenix("override", intent_id, "auto_approve", "--reason", why)
+    until(lambda: system.status_of(intent_id) != "blocked", timeout_s=10)
+    done = system.wait_for(intent_id, "completed")
+    assert (done["attempt"], done["governance_decision"]) == (2, "auto_approve")
+    phases = [step["phase"] for step in done["lifecycle"]]
+    assert phases.index("blocked") < phases.index("building") < phases.index("completed")
+    timeline = system.get("intent-queue", f"/intents/{intent_id}/timeline", limit=200)
+    types = [line["type"] for line in timeline["items"]]
+    assert types.count("IntentQueued") == types.count("DecisionMade") == 2
+    assert types.index("IntentFailed") < types.index("DecisionOverridden")
+    audit = system.get("governance", f"/governance/audit?service={name}")
+    assert audit["who"]["override"]["reason"] == why
+    assert (audit["why"]["decision"], audit["why"]["standing"]) == ("blocked", "cleared")
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
