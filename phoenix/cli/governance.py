@@ -31,6 +31,14 @@ _POLICY = {
     "outcome": "outcome",
     "conditions": "conditions",
 }
+_COUNTS = {"was": "was", "would_be": "would be", "decisions": "decisions"}
+_CHANGES = {
+    "service_name": "service",
+    "intent_id": "intent",
+    "was": "was",
+    "would_be": "would be",
+    "reasoning": "why",
+}
 ApprovalId = Annotated[str, typer.Argument(help="The approval's or the intent's id.")]
 
 
@@ -196,7 +204,14 @@ def simulate(file: Path, as_json: AsJson = False) -> None:
     body = content if "policies" in content else {"policies": [content]}
     body = {name: value for name, value in body.items() if name != "tests"}  # see policy test
     answer = Client().post(GOVERNANCE, "/governance/simulate", body)
-    show(answer, as_json=as_json, human=lambda: pairs(answer))
+
+    def human() -> None:
+        out.print(f"{answer['changed']} of {answer['evaluated']} decisions would change.")
+        table(answer["counts"], _COUNTS, empty="Nothing has been decided yet.")
+        if answer["changes"]:
+            table(answer["changes"], _CHANGES, empty="")
+
+    show(answer, as_json=as_json, human=human)
 
 
 def read_json(file: Path) -> Any:

@@ -178,9 +178,24 @@ def last_days(ctx: Context, count: int) -> list[Day]:
 
 
 def decisions(ctx: Context, limit: int) -> Sequence[DecisionRow]:
-    """The newest decisions first."""
+    """The newest decisions first, each with the override that stands above it."""
     page = ctx.views.page(DECISIONS, order="position", descending=True, limit=limit)
-    return page.rows
+    return [_with_override(ctx, row) for row in page.rows]
+
+
+def _with_override(ctx: Context, row: DecisionRow) -> DecisionRow:
+    """An override is about the intent: it stands above the decisions of later attempts, too."""
+    intent = ctx.views.get(INTENTS, row.intent_id) if row.attempt > 1 else None
+    if row.overridden_to or intent is None or intent.overridden is None:
+        return row
+    above = intent.overridden
+    return row.model_copy(
+        update={
+            "overridden_to": above.decision,
+            "overridden_by": above.by,
+            "override_reason": above.reason,
+        }
+    )
 
 
 def history(ctx: Context, *, status: str = "", limit: int = 50, cursor: str = "") -> Page:

@@ -24,7 +24,7 @@ from domain.event import Event
 from domain.governance import APPROVER_ROLES, NAMESPACE
 from domain.recorded import Recorded
 from infra.commands import execute
-from infra.http import command_id, person_of
+from infra.http import command_id, listing, person_of
 from infra.http.stream import event_stream, last_event_id
 from infra.ports import Context, Meta, Person
 from infra.settings import BASE_PORTS
@@ -118,19 +118,17 @@ def _queries(ctx: Context) -> type[Controller]:
             """Builds, the newest first."""
             if status is not None and status not in _SHOWN:
                 raise Invalid("status", f"must be one of {', '.join(_SHOWN)}")
-            where: dict[str, object] = {"status": (status,) if status else _SHOWN}
-            if service:
-                where["service_name"] = service
-            page = ctx.views.page(
+            where = {"status": (status,) if status else _SHOWN, "service_name": service or None}
+            return listing(
+                ctx.views,
                 BUILDS,
+                lambda row: as_json(ctx, row),
                 where=where,
                 order="position",
-                descending=True,
+                newest_first=True,
                 limit=limit,
                 cursor=cursor,
             )
-            items = [as_json(ctx, row) for row in page.rows]
-            return {"items": items, "cursor": page.cursor, "total": page.total}
 
         @get("/{build:str}")
         async def one(self, build: FromPath[str]) -> dict[str, Any]:
@@ -208,10 +206,14 @@ def _deployments(ctx: Context) -> type[Controller]:
             cursor: FromQuery[str] = "",
         ) -> dict[str, Any]:
             """Every deployed service: the version that runs, its port and its releases."""
-            where = {"status": status} if status else None
-            page = ctx.views.page(DEPLOYMENTS, where=where, limit=limit, cursor=cursor)
-            items = [_deployment(ctx, row) for row in page.rows]
-            return {"items": items, "cursor": page.cursor, "total": page.total}
+            return listing(
+                ctx.views,
+                DEPLOYMENTS,
+                lambda row: _deployment(ctx, row),
+                where={"status": status or None},
+                limit=limit,
+                cursor=cursor,
+            )
 
         @get("/{name:str}")
         async def one(self, name: FromPath[str]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from domain.intake import first_error, settle
 from domain.intent import Intent, IntentRefused, RawIntent, Submission
 from domain.policy import decide_by, inputs_of
 from infra.commands import execute
-from infra.http import command_id, person_of
+from infra.http import command_id, listing, person_of
 from infra.ports import Context, Meta, Person
 from projections.governance import AUDIT, DECISIONS, MODE, MODE_KEY, POLICIES, DecisionRow
 from services.governance import answers, people_api
@@ -235,17 +235,17 @@ def _history(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[Con
                 "risk_level": risk_level,
                 "tier": tier,
             }
-            page = ctx.views.page(
+            return listing(
+                ctx.views,
                 DECISIONS,
-                where={name: value for name, value in where.items() if value is not None},
+                answers.listed,
+                where=where,
                 text=q,
                 order="position",
-                descending=True,
+                newest_first=True,
                 limit=limit,
                 cursor=cursor,
             )
-            items = [answers.listed(row) for row in page.rows]
-            return {"items": items, "cursor": page.cursor, "total": page.total}
 
         @get("/decisions/{decision_id:str}")
         async def one(self, decision_id: FromPath[str]) -> dict[str, Any]:
@@ -283,16 +283,16 @@ def _history(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[Con
             where: dict[str, Any] = {"intent_id": intent_id}
             if type is not None:
                 where["type"] = type if "." in type else f"{type}.v1"
-            page = ctx.views.page(
+            return listing(
+                ctx.views,
                 AUDIT,
-                where={name: value for name, value in where.items() if value is not None},
+                lambda row: row.model_dump(mode="json"),
+                where=where,
                 text=q,
-                descending=True,
+                newest_first=True,
                 limit=limit,
                 cursor=cursor,
             )
-            items = [row.model_dump(mode="json") for row in page.rows]
-            return {"items": items, "cursor": page.cursor, "total": page.total}
 
     return History
 

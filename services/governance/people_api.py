@@ -12,7 +12,7 @@ from domain.emergency import BreakGlass, Review, break_glass, review
 from domain.event import Event
 from domain.governance import INITIAL, State, evolve
 from infra.commands import execute
-from infra.http import command_id, person_of
+from infra.http import command_id, listing, person_of
 from infra.ports import Context, Meta
 from projections.governance import GLASS
 from services.governance.models import BreakGlassRequest, DelegationRequest, ReviewRequest
@@ -50,15 +50,18 @@ def _emergencies(ctx: Context, people: People) -> type[Controller]:
         @get("/reviews")
         async def reviews(self, open: FromQuery[bool] = True, limit: Limit = 50) -> dict[str, Any]:
             """Uses of break-glass that somebody still has to review (or all), newest first."""
-            where = {"open": True} if open else {}
-            page = ctx.views.page(
-                GLASS, where=where, order="position", descending=True, limit=limit
+            return listing(
+                ctx.views,
+                GLASS,
+                lambda row: {
+                    **row.model_dump(mode="json"),
+                    "overdue": row.open and _past(ctx, row.review_by),
+                },
+                where={"open": open or None},
+                order="position",
+                newest_first=True,
+                limit=limit,
             )
-            items = [
-                {**row.model_dump(mode="json"), "overdue": row.open and _past(ctx, row.review_by)}
-                for row in page.rows
-            ]
-            return {"items": items, "cursor": page.cursor, "total": page.total}
 
         @post("/reviews/{intent_id:str}", status_code=200)
         async def reviewed(

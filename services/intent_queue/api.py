@@ -27,7 +27,7 @@ from domain.intent import (
 )
 from domain.recorded import Recorded
 from infra.commands import execute
-from infra.http import command_id, person_of
+from infra.http import command_id, listing, person_of
 from infra.http.stream import event_stream, last_event_id
 from infra.ports import Context, Meta
 from projections.intents import (
@@ -36,10 +36,11 @@ from projections.intents import (
     OPEN,
     REFUSALS,
     TIMELINE,
+    WAITING,
     IntentRow,
     intent_of,
 )
-from services.intent_queue.receipt import Receipt, accepted, queue_position, submit, waiting
+from services.intent_queue.receipt import Receipt, accepted, queue_position, submit
 
 _BODY_MAX_BYTES = 1_000_000  # the server's own limit on one message
 _BATCH_MAX = 100
@@ -148,28 +149,32 @@ def _queries(ctx: Context) -> type[Controller]:
         ) -> dict[str, Any]:
             """Intents, newest first."""
             where = {"status": status, "priority": priority, "tier": tier}
-            page = ctx.views.page(
+            return listing(
+                ctx.views,
                 INTENTS,
-                where={name: value for name, value in where.items() if value is not None},
+                lambda row: as_json(ctx, row),
+                where=where,
                 text=q,
                 order="raw_position",
-                descending=True,
+                newest_first=True,
                 limit=limit,
                 cursor=cursor,
             )
-            items = [as_json(ctx, row) for row in page.rows]
-            return {"items": items, "cursor": page.cursor, "total": page.total}
 
         @get("/queue")
         async def queue(self, limit: Limit = 50, cursor: FromQuery[str] = "") -> dict[str, Any]:
             """What waits for governance, in the order in which it is taken."""
-            page = waiting(ctx, limit=limit, cursor=cursor)
+            found = listing(
+                ctx.views,
+                INTENTS,
+                lambda row: accepted(ctx, row) | {"service_name": row.service_name},
+                where={"status": WAITING},
+                order="rank",
+                limit=limit,
+                cursor=cursor,
+            )
             return {
-                "items": [
-                    accepted(ctx, row) | {"service_name": row.service_name} for row in page.rows
-                ],
-                "cursor": page.cursor,
-                "total": page.total,
+                **found,
                 "capacity": ctx.settings.queue_capacity,
                 "open": ctx.views.count(INTENTS, status=OPEN),
             }
@@ -186,18 +191,15 @@ def _queries(ctx: Context) -> type[Controller]:
         ) -> dict[str, Any]:
             """Every event of one intent with its log position, oldest first."""
             _found(ctx, intent_id)
-            page = ctx.views.page(
+            found = listing(
+                ctx.views,
                 TIMELINE,
+                lambda row: row.model_dump(mode="json", exclude={"intent_id"}),
                 where={"intent_id": intent_id},
                 limit=limit,
                 cursor=cursor,
             )
-            return {
-                "intent_id": intent_id,
-                "items": [row.model_dump(mode="json", exclude={"intent_id"}) for row in page.rows],
-                "cursor": page.cursor,
-                "total": page.total,
-            }
+            return {"intent_id": intent_id, **found}
 
     return Queries
 

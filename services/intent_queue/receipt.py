@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.intake import claimed_id, derived_id
-from infra.ports import Context, Page
+from infra.ports import Context
 from projections.intents import INTENTS, REFUSALS, WAITING, IntentRow, Refusal, raw_key
 
 _WAIT_S = 5.0
@@ -74,13 +74,6 @@ def queue_position(ctx: Context, row: IntentRow) -> int | None:
     if row.status not in WAITING:
         return None
     return 1 + ctx.views.count(INTENTS, below=("rank", row.rank), status=WAITING)
-
-
-def waiting(ctx: Context, *, limit: int, cursor: str) -> Page:
-    """The queue in its order."""
-    return ctx.views.page(
-        INTENTS, where={"status": WAITING}, order="rank", limit=limit, cursor=cursor
-    )
 
 
 def _refused(ctx: Context, refusal: Refusal) -> Receipt:

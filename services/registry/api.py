@@ -12,7 +12,7 @@ from domain.delivery_events import ServiceRegistered
 from domain.errors import NotFound
 from domain.intent import Slug
 from domain.registration import Deregister, Register, Report
-from infra.http import command_id, person_of
+from infra.http import command_id, listing, person_of
 from infra.ports import Context, Meta
 from projections.services import SERVICES, ServiceRow
 from projections.uptime_report import Window
@@ -89,15 +89,15 @@ def _services(ctx: Context) -> type[Controller]:
         ) -> dict[str, Any]:
             """The registered services, by name."""
             where = {"registered": True, "tier": tier, "status": status}
-            page = ctx.views.page(
+            return listing(
+                ctx.views,
                 SERVICES,
-                where={name: value for name, value in where.items() if value is not None},
+                lambda row: answers.service(ctx, ctx.views, row),
+                where=where,
                 text=q,
                 limit=limit,
                 cursor=cursor,
             )
-            items = [answers.service(ctx, ctx.views, row) for row in page.rows]
-            return {"items": items, "cursor": page.cursor, "total": page.total}
 
         @get("/{name:str}")
         async def one(self, name: FromPath[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from domain.spec.parse import parse
 from domain.spec.render import difference, render
 from domain.spec.score import score
 from infra import spec_cel
-from infra.http import command_id, person_of
+from infra.http import command_id, listing, person_of
 from infra.ports import Context
 from projections.specs import PIPELINES, SPECS, PipelineRow, SpecRow, Stage
 from services.sovereign_factory.assembly import Assembly, errors
@@ -149,17 +149,17 @@ def _specs(ctx: Context) -> type[Controller]:
         ) -> dict[str, Any]:
             """SPECs, the one changed last first."""
             where = {"status": status, "service_name": service or None}
-            page = ctx.views.page(
+            return listing(
+                ctx.views,
                 SPECS,
-                where={name: value for name, value in where.items() if value is not None},
+                _summary,
+                where=where,
                 text=q,
                 order="last_position",
-                descending=True,
+                newest_first=True,
                 limit=limit,
                 cursor=cursor,
             )
-            items = [_summary(row) for row in page.rows]
-            return {"items": items, "cursor": page.cursor, "total": page.total}
 
         @get("/schema.json")
         async def schema(self) -> dict[str, Any]:
@@ -286,17 +286,17 @@ def _overview(ctx: Context) -> type[Controller]:
         ) -> dict[str, Any]:
             """Every intent on its way to a running service, the newest first."""
             where = {"stage": stage, "ended": ended}
-            page = ctx.views.page(
+            return listing(
+                ctx.views,
                 PIPELINES,
-                where={name: value for name, value in where.items() if value is not None},
+                _pipeline,
+                where=where,
                 text=q,
                 order="position",
-                descending=True,
+                newest_first=True,
                 limit=limit,
                 cursor=cursor,
             )
-            items = [_pipeline(row) for row in page.rows]
-            return {"items": items, "cursor": page.cursor, "total": page.total}
 
         @get("/dashboard")
         async def dashboard(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.governance_events import DecisionOverridden
+from domain.governance_events import DecisionMade, DecisionOverridden
 from services.approval_dashboard.service import create
 from services.governance.service import create as governance
 from tests.dashboard import story
@@ -54,6 +54,28 @@ async def test_an_approver_decides_differently_with_a_reason(world: World) -> No
     page = (await world.client.get(answer.headers["location"])).text
     assert "Overridden by bob: auto approve" in page
     assert "Block it" in page  # the next thought would be the other way
+
+
+async def test_history_shows_the_override_above_the_decision_of_the_next_attempt(
+    world: World,
+) -> None:
+    asked = await story.ask(world)
+    history = await world.log.read(f"events.governance.{asked.intent_id}")
+    made = next(r.event for r in history if isinstance(r.event, DecisionMade))
+    await world.append(
+        DecisionOverridden(
+            intent_id=asked.intent_id,
+            at=made.at,
+            decision_id=made.decision_id,
+            decision="auto_approve",
+            by="bob",
+            reason="looked at in person",
+        ),
+        made.model_copy(update={"attempt": 2, "decision_id": "second", "decision": "blocked"}),
+        correlation_id=asked.intent_id,
+    )
+    page = await world.get("/history")
+    assert page.count("then auto approve by bob: looked at in person") == 2
 
 
 @pytest.mark.parametrize(
