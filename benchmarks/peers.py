@@ -23,7 +23,7 @@ from eventsourcing.utils import Environment
 PEERS = "its Python packages: make peers"
 POSTGRES_PORT = 33_110
 UMADB_PORT = 33_111
-START_S = 20.0
+START_S = 60.0
 
 
 class Missing(Exception):
@@ -132,7 +132,7 @@ def _running(command: list[object], port: int, options: dict[str, object]) -> It
                 break
             except OSError:
                 if process.poll() is not None or time.monotonic() > end:
-                    raise Missing(f"{command[0]} did not start on port {port}") from None
+                    raise Missing(f"{command[0]} is not measured: nobody on port {port}") from None
                 time.sleep(0.05)
         yield
     finally:
