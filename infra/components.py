@@ -175,6 +175,11 @@ def shared_digest(root: Path) -> str:
     return tree_digest(dict(_files(root, SHARED)))
 
 
+def source_digest(root: Path) -> str:
+    """Return the digest of all code that instances of built-in services may run."""
+    return tree_digest(dict(_files(root, (*SHARED, "services"))))
+
+
 def project(root: Path, name: str, version: str) -> dict[str, bytes]:
     """Return the tree to test and to package, with a ``pyproject.toml`` of its own.
 

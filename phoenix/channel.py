@@ -1,9 +1,13 @@
 """JSON lines over a Unix socket between the launcher and one instance; its end means death.
 
 Launcher to instance  ``slots`` (where to accept), ``go`` (a dead holder's name, "" = released),
-                      ``hold`` (claim nothing), ``stop`` (why).
+                      ``hold`` (claim nothing), ``stop`` (why), ``report`` (say how you are),
+                      ``share`` (no launcher lives: accept on the slots of one that fell).
 Instance to launcher  ``up``, ``ready``, ``role`` (with epoch), ``released``, ``beat``, ``warning``,
-                      ``accepting`` (the slots that it serves from now on).
+                      ``accepting`` (the slots that it serves from now on), ``report``.
+Two launchers         may follow one another at the same end (the fork server keeps it open). The
+                      first may have died in the middle of a line, read or written: its rest is
+                      never a JSON object, and is skipped.
 """
 
 import asyncio
@@ -36,24 +40,42 @@ class Channel:
         self._loop.add_reader(sock, self._readable)
         self._open = True
 
-    def send(self, message: Message) -> bool:
-        """Send; False when the other end is gone or has not read for long (it is then replaced)."""
-        if not self._open or len(self._unsent) > _LINE_MAX:
+    def send(self, message: Message, *, droppable: bool = False) -> bool:
+        """Send; False when the other end is gone or has not read for long (it is then replaced).
+
+        ``droppable``: worth nothing if it cannot be sent at once.
+        """
+        if not self._open or len(self._unsent) > _LINE_MAX or (droppable and self._unsent):
             return False
         self._unsent += json.dumps(message).encode() + b"\n"
-        try:
-            self._unsent = self._unsent[self._sock.send(self._unsent) :]
-        except BlockingIOError:
-            return True  # sent with the next message
-        except OSError:
-            return False
-        return True
+        return self._flush()
+
+    def resume(self, message: Message) -> bool:
+        """Send the first message of another launcher: on a line of its own, whatever came before"""
+        self._unsent = b"\n"
+        return self.send(message)
 
     def close(self) -> None:
         if self._open:
             self._open = False
             self._loop.remove_reader(self._sock)
+            self._loop.remove_writer(self._sock)
             self._sock.close()
+
+    def _flush(self) -> bool:
+        try:
+            self._unsent = self._unsent[self._sock.send(self._unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._unsent = b""
+            self._loop.remove_writer(self._sock)
+            return False
+        if self._unsent:
+            self._loop.add_writer(self._sock, self._flush)
+        else:
+            self._loop.remove_writer(self._sock)
+        return True
 
     def _readable(self) -> None:
         try:
@@ -68,5 +90,14 @@ class Channel:
             return
         *lines, self._pending = (self._pending + data).split(b"\n")
         for line in lines:
-            if self._open:
-                self._on_message(json.loads(line))
+            message = _message(line)
+            if message is not None and self._open:
+                self._on_message(message)
+
+
+def _message(line: bytes) -> Message | None:
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) else None

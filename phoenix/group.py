@@ -4,6 +4,7 @@ Invariants  every port has somebody who accepts as long as anybody lives; a fall
             replaced (after a pause if it keeps falling); the group returns to one leader and
             ``size - 1`` standbys.
 Capacity    1x for the first leader, ``capacity`` for everybody else: standbys, promoted, reborn.
+Taken over  from a killed launcher: each instance says how it is, before anything is decided.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from domain.instance import (
     InstanceReady,
     InstanceStarted,
     LeadershipReleased,
+    LeadershipTaken,
 )
 from phoenix.channel import Channel, Message
 from phoenix.forker import Forker, ForkFailed
@@ -36,9 +38,11 @@ from phoenix.member import Member
 from phoenix.slots import Seat, assign
 from phoenix.spec import InstanceSpec
 from phoenix.supervise import Backoff, FailoverBudget
+from phoenix.takeover import KeptInstance
 
 UP_S = 60.0  # an instance that does not come up within this is replaced
 STOP_S = 8.0
+REPORT_S = 5.0  # what does not say how it is within this, when it is taken over, is replaced
 DEPOSED_S = 0.3
 HANG_UP_S = 1.0
 ROLL_S = 60.0
@@ -54,6 +58,7 @@ _log = structlog.get_logger(__name__)
 
 # (port, instance) -> what is wrong with it, "" when nothing is
 Proof = Callable[[int, str], Awaitable[str]]
+Terms = Callable[[], Awaitable[Sequence[LeadershipTaken]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +85,7 @@ class Plan:
     capacity: int = 2
     heartbeat_s: float = 5.0
     failovers_per_hour: int = 10
+    world: str = ""  # which code and settings instances are started with
     calm_s: float = 2.0  # a death after this long in good health is no crash loop
 
     @property
@@ -116,6 +122,7 @@ class Group:
         self._fault_at: float | None = None
         self._rolling = False
         self._leaders_lost = 0  # while rolling: unplanned deaths of leaders
+        self._left: Sequence[KeptInstance] = ()  # by an earlier launcher
         self.restarts = 0
         self.failovers = 0
         self.last_failover_s: float | None = None
@@ -130,11 +137,104 @@ class Group:
     def record_in(self, journal: Journal) -> None:
         self._journal = journal
 
+    def take_over(self, left: Sequence[KeptInstance]) -> None:
+        """Have these left by an earlier launcher, for ``go_on``."""
+        self._left = left
+        self._ours.extend(kept.spec.incarnation for kept in left)
+
+    @property
+    def taken_over(self) -> bool:
+        return bool(self._left)
+
     async def start(self) -> None:
-        """Start every instance; the first seat is the one that leads first."""
+        """Start every instance that does not live; the first seat is the one that leads first."""
+        assert self._forker is not None
+        self._forker.keep(self.plan.service, self.plan.ports, self._sockets)
         for seat in range(self.plan.size):
-            await self._launch(seat, first=True)
+            if seat not in self.members:
+                await self._launch(seat, first=not self._left)
         self._background(self._monitor())
+
+    async def go_on(self, terms: Terms) -> None:
+        """Lead what was taken over from here on; ``start`` replaces what does not live.
+
+        ``terms`` asks for the service's leaders so far, for the record of what happened while
+        nobody watched.
+        """
+        self._led_before = True
+        for kept in self._left:
+            if kept.channel is not None:
+                self._resume(kept, kept.channel)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REPORT_S):
+                while any(member.silent for member in self.members.values()):
+                    self._news.clear()
+                    await self._news.wait()
+        for member in self.members.values():
+            if member.silent:
+                member.killed, member.silent = "does not say how it is", False
+                member.signal(signal.SIGKILL)
+        self._assign()
+        leading = {member.epoch for member in self.members.values() if member.leads}
+        self._record_gap(await terms(), leading)
+
+    def _resume(self, kept: KeptInstance, channel: socket.socket) -> None:
+        assert self._forker is not None
+        member = self.members[kept.spec.seat] = Member(kept.spec, silent=True)
+        member.process = self._forker.resume(kept, lambda: self._fell(member))
+        member.channel = Channel(
+            channel, lambda m: self._heard(member, m), lambda: self._hung_up(member)
+        )
+        member.channel.resume({"report": True})
+        member.send(hold=self.held)
+
+    def _record_gap(self, terms: Sequence[LeadershipTaken], leading: set[int]) -> None:
+        """Record who fell while no launcher lived, and who took over then, with the real times.
+
+        ``leading``: the epochs that were led when the instances said how they were; of a later one
+        its leader tells as ever.
+        """
+        assert self._forker is not None
+        before, last = ((None, None, *terms))[-2:]
+        for kept in self._left:
+            if not kept.ended_at:
+                continue
+            died_at = datetime.fromtimestamp(kept.ended_at, UTC)
+            name = kept.spec.instance
+            in_time = last is not None and died_at <= last.at
+            led = before if in_time else last
+            was_leader = led is not None and led.instance == name
+            self._record(
+                InstanceDied(
+                    at=died_at,
+                    service=self.plan.service,
+                    instance=name,
+                    reason=_told(kept.status),
+                    was_leader=was_leader,
+                )
+            )
+            self._note(f"{name} ended while no launcher lived: {_told(kept.status)}")
+            self._forker.forget(kept.pid)
+            self.restarts += 1
+            if was_leader and in_time and last is not None and last.epoch in leading:
+                self._record_promotion(last, (last.at - died_at).total_seconds())
+            elif was_leader:
+                self._fault_at = time.monotonic() - (self._now() - died_at).total_seconds()
+
+    def _record_promotion(self, term: LeadershipTaken, failover_s: float) -> None:
+        self.failovers += 1
+        ago_s = (self._now() - term.at).total_seconds()
+        self.last_failover_s, self.last_failover_at = failover_s, time.monotonic() - ago_s
+        self._record(
+            InstancePromoted(
+                at=term.at,
+                service=self.plan.service,
+                instance=term.instance,
+                epoch=term.epoch,
+                capacity=self.plan.capacity,
+                failover_s=failover_s,
+            )
+        )
 
     async def stop(self, reason: str = "stopped") -> None:
         """End every instance, the leader last, within a bound; nothing is left running."""
@@ -281,9 +381,10 @@ class Group:
         member.channel = Channel(
             ours, lambda m: self._heard(member, m), lambda: self._hung_up(member)
         )
-        fds = [theirs.fileno(), *(listener.fileno() for listener in self._sockets)]
         try:
-            member.process = await self._forker.spawn(spec.wire(), fds, lambda: self._fell(member))
+            member.process = await self._forker.spawn(
+                spec.wire(), theirs, ours, lambda: self._fell(member)
+            )
         except ForkFailed as error:
             member.channel.close()
             member.killed = str(error)
@@ -320,13 +421,13 @@ class Group:
             capacity=1 if first and seat == 0 else self.plan.capacity,
             ports=self.plan.ports,
             launcher_pid=os.getpid(),
+            world=self.plan.world,
             started=time.monotonic(),
         )
 
     def _heard(self, member: Member, message: Message) -> None:
         now = time.monotonic()
-        if "beat" in message:
-            self._beat(member, message["beat"], now)
+        if not self._listens(member, message, now):
             return
         match message:
             case {"warning": text}:
@@ -349,6 +450,32 @@ class Group:
                 self._gave_up(member, epoch, released=released)
         self._assign()
         self._news.set()
+
+    def _listens(self, member: Member, message: Message, now: float) -> bool:
+        """Whether there is more to do about a message than to take its figures."""
+        if member.silent:
+            if "report" not in message:
+                return False  # said to the launcher before; the report has it all
+            self._reported(member, message["report"], now)
+        if "beat" in message:
+            self._beat(member, message["beat"], now)
+            return False
+        return True
+
+    def _reported(self, member: Member, report: dict[str, Any], now: float) -> None:
+        """Know of an instance that was taken over what its launcher knew."""
+        member.silent = False
+        member.state, member.unable = report["state"], report["unable"]
+        member.role, member.epoch = report["role"], report["epoch"]
+        member.slots, member.accepting = frozenset(report["slots"]), frozenset(report["accepting"])
+        member.beat_at = now
+        if self._forker is not None:
+            self._forker.serves(member.pid, sorted(member.slots))
+        if member.state == "ready":
+            member.ready_at = now
+        if member.state == "stopping":
+            member.planned = "stopped"  # by the launcher that was killed meanwhile
+        self._note(f"{member.spec.instance} taken over, pid {member.pid}, {member.role}")
 
     def _beat(self, member: Member, beat: dict[str, Any], now: float) -> None:
         before = member.beat.get("holder")
@@ -604,6 +731,9 @@ class Group:
 
     def _assign(self) -> None:
         """Tell every instance where to accept."""
+        if any(member.silent for member in self.members.values()):
+            return
+        assert self._forker is not None
         able = [m for m in self.members.values() if m.serving]
         seats = [Seat(m.seat, m.leads, m.state == "ready", m.slots) for m in able]
         wanted = assign(seats, self.plan.size)
@@ -611,6 +741,7 @@ class Group:
             if wanted[member.seat] != member.slots:
                 member.slots = wanted[member.seat]
                 member.send(slots=sorted(member.slots))
+                self._forker.serves(member.pid, sorted(member.slots))
 
     def _now(self) -> datetime:
         return datetime.now(UTC)

@@ -105,9 +105,12 @@ class Host:
         self._failure: BaseException | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._slots: frozenset[int] = frozenset()
+        self._shared: frozenset[int] = frozenset()  # slots of fallen ones, while no launcher lives
+        self._fallen = ""  # the incarnation that fell last
         self._slots_changed = asyncio.Event()
         self._term: Term | None = None
         self._composed = False
+        self._up = False  # HTTP has started: it can accept
         self._visible: Connection | None = None  # of the service, if it is not the host's own
         self._last_term: asyncio.Task[Recorded[Event] | None] | None = None  # read ahead
         self._unreadable = ""  # why this version cannot read on
@@ -192,6 +195,7 @@ class Host:
         await self._http.start()
         self._start(self._accept(), "accept")
         self._start(self._beat(), "beat")
+        self._up = True
         self._channel.send({"up": self.service.version})
         await self._caught_up()
         election = self._start(self._elector.run(), "election")
@@ -266,6 +270,7 @@ class Host:
         self.ctx.problem = self._problem()  # what the last beat saw may be over
         term = self._term = Term(fence)
         self._channel.send({"role": "active", "epoch": fence.epoch, "reason": lead.reason})
+        self._slots_changed.set()
         _log.info("leading", epoch=fence.epoch, position=fence.position, reason=lead.reason)
         await self.service.lead(term)
         await term.ended.wait()
@@ -323,14 +328,27 @@ class Host:
     async def _accept(self) -> None:
         while True:
             self._slots_changed.clear()
-            await self._http.accept_on(self._slots)
+            await self._http.accept_on(self._wanted_slots())
             self._channel.send({"accepting": sorted(self._http.slots)})
             await self._slots_changed.wait()
+
+    def _wanted_slots(self) -> frozenset[int]:
+        """Where to accept: as told; beyond that, with no launcher, where one that fell did, except
+        that the base slot belongs to the leader as soon as there is one."""
+        if not self._shared:
+            return self._slots
+        slots = self._slots | self._shared
+        if self.ctx.role == "active":
+            return slots | {0}
+        holder = self._elector.holder
+        return slots if holder in ("", self._fallen, self.spec.incarnation) else slots - {0}
 
     async def _beat(self) -> None:
         """Tell the launcher that this loop turns, and how it is."""
         process = psutil.Process()
         while True:
+            if self._shared:
+                self._slots_changed.set()  # another one may lead by now
             self.ctx.problem = self._problem()
             memory_mb = round(process.memory_info().rss / 2**20, 1)
             self._channel.send(
@@ -344,7 +362,8 @@ class Host:
                         "holder": self._elector.holder,
                         "problem": self.ctx.problem,
                     }
-                }
+                },
+                droppable=True,
             )
             pause_s = min(1.0, self.settings.heartbeat_s / 5)
             await asyncio.sleep(min(0.2, pause_s) if self.ctx.problem else pause_s)
@@ -388,16 +407,37 @@ class Host:
     def _told(self, message: Message) -> None:
         match message:
             case {"slots": slots}:
-                self._slots = frozenset(slots)
+                self._slots, self._shared = frozenset(slots), frozenset()
+                self._slots_changed.set()
+            case {"share": slots}:
+                self._shared |= frozenset(slots)
                 self._slots_changed.set()
             case {"go": holder} if self._composed:
                 self._last_term = self._start(self._look_ahead(), "last term")
+                self._fallen = holder
                 self._elector.holder_died(holder)
             case {"hold": held} if self._composed:
                 self._elector.hold(held)
+            case {"report": _}:
+                self._channel.send({"report": self._report()})
             case {"stop": reason}:
                 self._stop_reason = reason
                 self._stop.set()
+
+    def _report(self) -> dict[str, Any]:
+        """What a launcher that takes this instance over has not heard itself."""
+        up = self._composed and self._up
+        if up:  # from here on a launcher decides again
+            self._slots, self._shared = self._wanted_slots(), frozenset()
+        state = "ready" if up and self.ctx.ready else "up" if up else "starting"
+        return {
+            "state": "stopping" if self._stop.is_set() else state,
+            "role": self.ctx.role if up else "standby",
+            "epoch": self.ctx.epoch if up else 0,
+            "slots": sorted(self._slots),
+            "accepting": sorted(self._http.slots) if up else [],
+            "unable": self._unreadable,
+        }
 
     def _warn(self, level: str, text: str) -> None:
         self._channel.send({"warning": text, "level": level})

@@ -2,18 +2,21 @@
 
 Order       check everything that can refuse (lock, ports, rights, settings), then start: server,
             stream and buckets, administrator, groups, what was deployed before, control socket.
-Owns        the listening sockets, the fork server, the embedded nats-server. It adopts nothing
-            that it did not start; when it ends, however, nothing that it started stays behind.
+Owns        the listening sockets, the fork server, the embedded nats-server. When it ends in
+            order, nothing that it started stays behind.
+Killed      it leaves all that to its fork server, and instances go on. The next launcher on the
+            same data takes over what that one hands to it, and nothing else (``phoenix.takeover``).
 """
 
 import asyncio
 import fcntl
+import hashlib
 import os
 import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,14 +30,14 @@ import structlog
 
 from domain.delivery_events import DeploymentFailed, DeploymentStarted
 from domain.errors import ConflictError, PhoenixError, PoisonError, TransientError
-from domain.instance import WatchResumed
+from domain.instance import LeadershipTaken, WatchResumed
 from infra import artifacts
 from infra.audit_seal import Sealer, sealer_for
 from infra.clock import SystemClock
-from infra.components import source_root
+from infra.components import source_digest, source_root
 from infra.nats import setup
 from infra.nats.connection import Connection, open_connection
-from infra.nats.embedded import EmbeddedServer
+from infra.nats.embedded import EmbeddedServer, ServerError, ServerProcess
 from infra.nats.kv import CasBucket
 from infra.nats.log import JetStreamLog
 from infra.nats.objects import JetStreamObjects
@@ -42,10 +45,10 @@ from infra.nats.users import KvUsers
 from infra.settings import PORT_STEP, Settings
 from infra.signing import ensure_keys, public_key
 from infra.views import SqliteViews
-from phoenix import logs, orphans, remote, sockets, status
+from phoenix import logs, orphans, remote, sockets, status, takeover
 from phoenix.deployments import Deployments
 from phoenix.elector import encode
-from phoenix.forker import Forker
+from phoenix.forker import Forker, ForkFailed, Process
 from phoenix.group import Group, Plan, Release
 from phoenix.journal import Journal
 from projections.desired import DESIRED
@@ -55,6 +58,7 @@ STOP_BOUND_S = 20.0
 PORT_MAX = 65_535
 SWITCHOVER_S = 15.0
 CATCH_UP_S = 10.0
+NATS = "nats-server"  # the program's name with the fork server
 
 _log = structlog.get_logger(__name__)
 
@@ -102,6 +106,9 @@ class Launcher:
     _locked: IO[str] | None = None
     _server: EmbeddedServer | None = None
     _forker: Forker | None = None
+    _left: takeover.Inheritance | None = None
+    _world: str = ""
+    _started: bool = False
     _journal: Journal | None = None
     _sealer: Sealer | None = None
     _nc: Connection | None = None
@@ -123,11 +130,45 @@ class Launcher:
         try:
             bound = self._check()
             await self._until_stopped(bound)
+        except BaseException:
+            if self._left is not None and not self._started:
+                await self._leave()  # what runs must not end because this launcher cannot start
+            raise
         finally:
             await self._end()
         if self._failed:
             raise CannotStart(self._failed)
         return 0
+
+    async def dismantle(self) -> int:
+        """End in order what a killed launcher left; return how many instances that were.
+
+        Raises:
+            CannotStart, takeover.NotTaken: what stands in the way.
+        """
+        self._take_signals()
+        try:
+            self._lock()
+            self._left = takeover.take(self.settings.data_dir, self.options.lock)
+            if self._left is None:
+                return 0
+            logs.to_file(self.settings.data_dir / "logs" / f"{self.options.lock}.log")
+            lived = sum(not kept.ended_at for kept in self._left.instances)
+            if NATS in self._left.programs:
+                self._server = self._make_server()
+                self._server.lock()
+            self._make_forker()
+            server = self._take_over(self._left)
+            if self._server is not None and server is not None:
+                await self._server.go_on(server)
+            with suppress(PhoenixError):  # then they end without a record
+                await self._connect()
+            await asyncio.gather(*(self._go_on(group) for group in self.groups.values()))
+            if self.options.lock == "launcher":
+                remote.forget(self.settings.data_dir)
+            return lived
+        finally:
+            await self._end()
 
     async def _until_stopped(self, bound: Mapping[str, list[socket.socket]]) -> None:
         starting = asyncio.create_task(self._start(bound))
@@ -159,7 +200,7 @@ class Launcher:
             "uptime_s": round(time.monotonic() - self.started_at, 1),
             "ready_s": self.ready_s,
             "nats": {
-                "url": server.url if server else self.settings.nats_url or "",
+                "url": self._nats_url,
                 "pid": server.pid if server else 0,
                 "restarts": server.restarts if server else 0,
             },
@@ -199,6 +240,8 @@ class Launcher:
         if group is not None:
             await group.stop(reason)
             await group.settled()
+            if self._forker is not None:
+                await self._forker.drop(service)
             group.close()
 
     def builtin(self, service: str) -> Release | None:
@@ -234,19 +277,64 @@ class Launcher:
         self._lock()
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         ports = {service: self._ports(base) for service, (_, base) in self.options.services.items()}
-        bound = sockets.bind(ports)
+        left = self._left = takeover.take(self.settings.data_dir, self.options.lock)
+        bound: dict[str, list[socket.socket]] = {}
         try:
+            if left is not None:
+                self._compare(left, ports)
+            held = left.ports if left is not None else {}
+            bound = sockets.bind({s: p for s, p in ports.items() if s not in held})
             if self._wants_server():
-                self._server = EmbeddedServer(
-                    self.settings.data_dir, self.settings.nats_port, on_restart=self._server_back
-                )
-                self._server.check()
+                self._server = self._make_server()
+                if left is not None and NATS in left.programs:
+                    self._server.lock()
+                else:
+                    self._server.check()
         except BaseException:
             for listeners in bound.values():
                 sockets.close(listeners)
+            if left is not None:
+                left.close()
+                self._left = None
             raise
         logs.to_file(self.settings.data_dir / "logs" / f"{self.options.lock}.log")
         return bound
+
+    def _compare(self, left: takeover.Inheritance, wanted: Mapping[str, Sequence[int]]) -> None:
+        """See that what was left can stay where it is.
+
+        Raises:
+            CannotStart: it would have to move to other ports or to another NATS.
+        """
+        rest = {service: self._ports(base) for service, base in self.options.base_of.items()}
+        told = {**rest, **wanted}
+        moved = [
+            f"{service} on {', '.join(map(str, ports))}"
+            for service, ports in left.ports.items()
+            if tuple(told.get(service, ports)) != ports or len(ports) != self.options.instances
+        ]
+        if left.nats != _digest(self._nats_url):
+            moved.append("instances that use another NATS server")
+        if moved:
+            raise CannotStart(
+                f"a launcher that was killed has left {moved[0]}: take it over with the same "
+                "--port-shift, --instances and NATS, or end it with `phoenix down`"
+            )
+
+    def _make_server(self) -> EmbeddedServer:
+        async def spawn(argv: Sequence[str]) -> ServerProcess:
+            assert self._forker is not None
+            try:
+                return await self._forker.run(NATS, argv)
+            except ForkFailed as error:
+                raise ServerError(f"nats-server cannot be started: {error}") from error
+
+        return EmbeddedServer(
+            self.settings.data_dir,
+            self.settings.nats_port,
+            on_restart=self._server_back,
+            spawn=spawn,
+        )
 
     def _ports(self, base: int) -> tuple[int, ...]:
         ports = sockets.slot_ports(base, self.options.instances, PORT_STEP)
@@ -257,6 +345,8 @@ class Launcher:
     def _wants_server(self) -> bool:
         if self.settings.nats_url:
             return False
+        if self._left is not None and NATS in self._left.programs:
+            return True
         return self.options.own_server or not _answers(self.settings.nats_port)
 
     def _lock(self) -> None:
@@ -282,30 +372,107 @@ class Launcher:
         self._locked = file
 
     async def _start(self, bound: Mapping[str, list[socket.socket]]) -> None:
+        self._make_forker()
         for service, listeners in bound.items():
             release = self.builtin(service)
             assert release is not None
             ports = tuple(listener.getsockname()[1] for listener in listeners)
             self._group(service, ports, release, listeners)
-        errors = self.settings.data_dir / "logs" / f"{self.options.lock}-errors.log"
-        self._forker = Forker(self._environment(), errors=errors)
-        for group in self.groups.values():
-            group.use(self._forker)
-        self._forker.start()
-        if self._server is not None:
-            await self._server.start()
+        await self._start_server(await self._begin())
         await self._connect()
         if self.options.deployed:
             await self._follow_deployments()
-        await asyncio.gather(*(group.start() for group in self.groups.values()))
+        groups = list(self.groups.values())
+        await asyncio.gather(*(self._go_on(group) for group in groups if group.taken_over))
+        await asyncio.gather(*(group.start() for group in groups))
+        self._started = True
         self._task(self._first_ready())
         self._task(orphans.bury())
         if self._server is not None:
             self._task(self._server_lost(self._server))
-        if self._deployments is not None:
-            self._task(self._deployments.run())
+        self._task(self._converge())
         if self.options.lock == "launcher":
             self._control = await remote.serve(self.settings.data_dir, self._answer)
+
+    def _make_forker(self) -> None:
+        self._world = _world(self.settings)
+        self._forker = Forker(
+            self._environment(),
+            errors=self.settings.data_dir / "logs" / f"{self.options.lock}-errors.log",
+            path=str(takeover.keeper_path(self.settings.data_dir, self.options.lock)),
+            world=self._world,
+            nats=_digest(self._nats_url),  # it may hold a password
+        )
+
+    @property
+    def _nats_url(self) -> str:
+        return self.settings.nats_url or f"nats://127.0.0.1:{self.settings.nats_port}"
+
+    async def _begin(self) -> Process | None:
+        """Have a fork server: a new one, or the one that was left. Return the nats-server that
+        goes on."""
+        assert self._forker is not None
+        if self._left is None:
+            self._forker.start()
+            return None
+        server = self._take_over(self._left)
+        if self._left.world != self._world:  # it would fork yesterday's code
+            await self._forker.renew()
+            if server is not None:  # ends with the fork server that started it
+                await server.wait()
+            return None
+        return server
+
+    async def _start_server(self, running: Process | None) -> None:
+        if self._server is not None:
+            await (self._server.go_on(running) if running else self._server.start())
+
+    def _take_over(self, left: takeover.Inheritance) -> Process | None:
+        """Make a group of each service that an earlier launcher left; return its nats-server."""
+        assert self._forker is not None
+        programs = self._forker.take_over(left)
+        for service, ports in left.ports.items():
+            kept = left.of(service)
+            release = _release_of(kept) or self.builtin(service) or Release(reference=service)
+            group = self._group(service, ports, release, left.listeners[service])
+            group.take_over(kept)
+        lived = sum(not kept.ended_at for kept in left.instances)
+        self._note(
+            "launcher", f"takes over {lived} instances, {left.alone_s:.0f} s without a launcher"
+        )
+        return programs.get(NATS)
+
+    async def _go_on(self, group: Group) -> None:
+        log, subject = self._log, f"events.leadership.{group.plan.service}"
+
+        async def terms() -> list[LeadershipTaken]:
+            recorded = await log.read(subject) if log is not None else []
+            return [r.event for r in recorded if isinstance(r.event, LeadershipTaken)]
+
+        await group.go_on(terms)
+
+    async def _converge(self) -> None:
+        """Replace what was taken over from another world or is not wanted any more; then follow
+        the deployments."""
+        for service, group in list(self.groups.items()):
+            if not group.taken_over:
+                continue
+            if not self._wanted(service):
+                await self.remove(service, "not wanted any more")
+            elif any(m.spec.world != self._world for m in group.members.values()):
+                release = group.release if group.release.digest else self.builtin(service)
+                await group.roll(release or group.release)
+        if self._deployments is not None:
+            await self._deployments.run()
+
+    def _wanted(self, service: str) -> bool:
+        """Whether a service that was taken over is still to run; True when that is not known."""
+        if service in self.options.services:
+            return True
+        if self.options.only is not None and service not in self.options.only:
+            return False
+        row = self._views.get(DESIRED, service) if self._views is not None else None
+        return row is None or row.release is not None
 
     async def _connect(self) -> None:
         owner = await open_connection(self.settings, "owner")
@@ -332,7 +499,7 @@ class Launcher:
         """Give up leases of processes of this host that have died with an earlier launcher, and
         say how long nobody has watched their services."""
         for key in await leases.keys():
-            if key.startswith("presence."):
+            if key.startswith("presence.") or (key in self.groups and self.groups[key].taken_over):
                 continue
             entry = await leases.get(key)
             if entry is None:
@@ -376,6 +543,7 @@ class Launcher:
             capacity=self.options.capacity,
             heartbeat_s=self.settings.heartbeat_s,
             failovers_per_hour=self.settings.max_failovers_per_hour,
+            world=self._world,
         )
         group = Group(plan, release, listeners, changed=lambda text: self._note(service, text))
         if self._forker is not None:
@@ -410,7 +578,8 @@ class Launcher:
         with suppress(TransientError):  # it goes on reading, and ``run`` makes the rest so
             await self._views.reach(await self._log.last_position(), timeout_s=CATCH_UP_S)
         for service, group in self.groups.items():
-            await self._deployments.prepare(service, group)
+            if not group.taken_over:
+                await self._deployments.prepare(service, group)
         for name in sorted(wanted or ()):
             if name not in self.groups and self._views.get(DESIRED, name) is None:
                 self._note(name, "is neither built in nor deployed; it starts once it is deployed")
@@ -478,12 +647,10 @@ class Launcher:
         if self._control is not None:
             self._control.close()
             remote.forget(self.settings.data_dir)
-        self._cancel("deployments")
+        self._cancel("_converge")
         groups = list(self.groups.values())
         await asyncio.gather(*(group.stop() for group in groups), return_exceptions=True)
         await asyncio.gather(*(group.settled() for group in groups))
-        for group in groups:
-            group.close()
         if self._journal is not None:
             await self._journal.flush(bound_s=3.0)
         if self._sealer is not None:
@@ -494,14 +661,25 @@ class Launcher:
         if self._views is not None:
             self._views.close()
         await self._disconnect()
-        if self._forker is not None:
-            await self._forker.stop()
         if self._server is not None:
             await self._server.stop()
+        if self._forker is not None:
+            await self._forker.stop()
+        for group in groups:
+            group.close()
         self._ready.set()
         if self._locked is not None:
             self._locked.close()
         logs.flush()
+
+    async def _leave(self) -> None:
+        """Leave what was taken over as it was found."""
+        if self._forker is not None:
+            self._forker.leave()
+        elif self._left is not None:
+            self._left.close()
+        self._forker = self._server = None
+        self.groups.clear()
 
     async def _disconnect(self) -> None:
         with suppress(PhoenixError, TimeoutError, OSError):
@@ -536,6 +714,31 @@ class Launcher:
         note = Note(time.monotonic() - self.started_at, service, text)
         self.notes.append(note)
         self.changed(note)
+
+
+def _release_of(kept: Sequence[takeover.KeptInstance]) -> Release | None:
+    """What most of them run; the others are brought to it."""
+    specs = [instance.spec for instance in kept]
+    releases = [
+        Release(reference=s.reference, version=s.version, artifact=s.artifact, digest=s.digest)
+        for s in specs
+    ]
+    return max(releases, key=releases.count, default=None)
+
+
+def _world(settings: Settings) -> str:
+    """What instances run and with which settings, as a digest: other than that is replaced."""
+    told = settings.model_dump()
+    told["anthropic_api_key"] = settings.anthropic_api_key and (
+        settings.anthropic_api_key.get_secret_value()
+    )
+    told["data_dir"] = settings.data_dir.absolute()
+    code = source_digest(Path(__file__).resolve().parents[1])
+    return _digest(f"{code} {sorted(told.items())!r}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _own_version() -> str:

@@ -27,6 +27,7 @@ class Member:
     beat: dict[str, Any] = field(default_factory=dict)
     planned: str = ""  # why we stopped it; "" if we did not
     killed: str = ""  # why we killed it
+    silent: bool = False  # taken over, and has not said yet how it is
     unable: str = ""  # why it serves what it has, but can neither read on nor lead
     requests_per_s: float = 0.0
 

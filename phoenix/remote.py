@@ -31,9 +31,9 @@ def info_file(data_dir: Path) -> Path:
     return data_dir / "launcher.json"
 
 
-def socket_path(data_dir: Path) -> Path:
+def socket_path(data_dir: Path, name: str = "launcher.sock") -> Path:
     """Beside the data, or under the temporary folder where that path would be too long."""
-    path = data_dir.absolute() / "launcher.sock"
+    path = data_dir.absolute() / name
     if len(os.fsencode(path)) <= _PATH_MAX:
         return path
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]

@@ -22,6 +22,7 @@ class InstanceSpec(BaseModel):
     capacity: int
     ports: tuple[int, ...]  # by slot; the sockets arrive in the same order
     launcher_pid: int
+    world: str = ""  # which code and settings its launcher started it with
     artifact: str = ""  # the folder of an installed artifact; "" for built-in services
     version: str = ""
     digest: str = ""

@@ -100,11 +100,15 @@ def _row(group: dict[str, Any], instance: dict[str, Any], *, first: bool) -> dic
         "cap": f"{instance['capacity']}x",
         "health": _health(instance),
         "lag": str(instance.get("lag", "-")),
-        "req/s": f"{instance['requests_per_s']:.0f}",
-        "MB": f"{instance.get('memory_mb', 0):.0f}",
+        "req/s": _figure(instance.get("requests_per_s")),
+        "MB": _figure(instance.get("memory_mb")),
         "restarts": str(group["restarts"]) if first else "",
         "last failover": _failover(group) if first else "",
     }
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
 
 
 def _health(instance: dict[str, Any]) -> Text:

@@ -18,9 +18,9 @@ import socket
 import sys
 import sysconfig
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import orjson
 import psutil
@@ -73,6 +73,25 @@ class ServerError(PhoenixError):
     """The embedded server cannot run; the text is one line for a person."""
 
 
+class ServerProcess(Protocol):
+    """As ``asyncio.subprocess.Process``."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    async def wait(self) -> int: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+Spawn = Callable[[Sequence[str]], Awaitable[ServerProcess]]
+
+
 def binary() -> str:
     """The path of nats-server: beside the running interpreter, else on the PATH.
 
@@ -91,6 +110,7 @@ class EmbeddedServer:
 
     ``sync`` is the server's ``sync_interval``; ``on_restart`` is called with the pid of each
     server started in place of a dead one. ``failed`` is set when supervision has given up.
+    ``spawn`` starts the process; unless it is given, the server ends with this process.
     """
 
     def __init__(
@@ -100,6 +120,7 @@ class EmbeddedServer:
         *,
         sync: str = "always",
         on_restart: Callable[[int], None] | None = None,
+        spawn: Spawn | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.port = port
@@ -107,9 +128,10 @@ class EmbeddedServer:
         self.restarts = 0
         self._sync = sync
         self._on_restart = on_restart
+        self._start_process = spawn or _spawned_here
         self._folder = data_dir.absolute() / "nats"
         self._lock: IO[str] | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: ServerProcess | None = None
         self._watch: asyncio.Task[None] | None = None
         self._stopping = False
         self._deaths: deque[float] = deque(maxlen=RESTARTS_MAX)
@@ -128,6 +150,15 @@ class EmbeddedServer:
         """Forget earlier deaths: they no longer count towards giving up."""
         self._deaths.clear()
 
+    def lock(self) -> None:
+        """Keep the folder for this process.
+
+        Raises:
+            ServerError: it cannot be written or belongs to a running system.
+        """
+        if self._lock is None:
+            self._lock = _locked(self._folder)
+
     def check(self) -> None:
         """Prepare the folder and see that a start can succeed; starts nothing.
 
@@ -136,8 +167,7 @@ class EmbeddedServer:
                 is in use, or nats-server is missing.
         """
         binary()
-        if self._lock is None:
-            self._lock = _locked(self._folder)
+        self.lock()
         try:
             _end_leftover(self._folder)
             _require_free(self.port)
@@ -161,6 +191,26 @@ class EmbeddedServer:
             raise
         self._watch = asyncio.create_task(self._supervise(), name="nats-server")
 
+    async def go_on(self, process: ServerProcess) -> None:
+        """Supervise a server that an earlier supervisor of this folder started; one that does not
+        answer, or was started with other settings, is replaced.
+
+        Raises:
+            ServerError: as ``start``.
+        """
+        self.lock()
+        config = self._folder / "server.conf"
+        before = config.read_bytes() if config.exists() else b""
+        write_config(self.data_dir, self.port, sync=self._sync)
+        self._process = process
+        if config.read_bytes() != before or not await self._answers(process):
+            await _end(process)
+            await self.start()
+            return
+        (self._folder / "server.pid").write_text(str(process.pid))
+        self._stopping = False
+        self._watch = asyncio.create_task(self._supervise(), name="nats-server")
+
     async def stop(self) -> None:
         """End the server in order (it flushes and says goodbye), by force after five seconds."""
         self._stopping = True
@@ -179,25 +229,21 @@ class EmbeddedServer:
             self._lock = None
 
     async def _spawn(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            binary(),
-            "-c",
-            str(self._folder / "server.conf"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            preexec_fn=_dies_with_parent(os.getpid()),
-            start_new_session=True,  # Ctrl-C in the terminal is for us, who stop it in order
-        )
-        (self._folder / "server.pid").write_text(str(self._process.pid))
-        ended = asyncio.ensure_future(self._process.wait())
+        argv = (binary(), "-c", str(self._folder / "server.conf"))
+        self._process = process = await self._start_process(argv)
+        (self._folder / "server.pid").write_text(str(process.pid))
+        if not await self._answers(process):
+            raise ServerError(f"nats-server did not start: {_last_words(self._folder)}")
+
+    async def _answers(self, process: ServerProcess) -> bool:
+        """Whether the server greets before it ends and before its time is over."""
+        ended = asyncio.ensure_future(process.wait())
         ready = asyncio.ensure_future(answers(self.port))
         try:
             await asyncio.wait(
                 (ended, ready), timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
             )
-            if not ready.done() or ready.exception():
-                raise ServerError(f"nats-server did not start: {_last_words(self._folder)}")
+            return ready.done() and ready.exception() is None
         finally:
             ready.cancel()
             ended.cancel()
@@ -392,7 +438,20 @@ def _dies_with_parent(parent: int) -> Callable[[], None]:
     return prepare
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _spawned_here(argv: Sequence[str]) -> ServerProcess:
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        preexec_fn=_dies_with_parent(os.getpid()),
+        start_new_session=True,  # Ctrl-C in the terminal is for us, who stop it in order
+    )
+
+
+async def _end(process: ServerProcess) -> None:
+    if process.returncode is not None:
+        return
     process.terminate()
     try:
         await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)

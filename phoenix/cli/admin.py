@@ -15,6 +15,7 @@ import typer
 
 from domain.errors import PhoenixError
 from infra.settings import BASE_PORTS, Settings, load
+from phoenix import remote, takeover, unattended
 from phoenix.cli.client import Client, Refused
 from phoenix.cli.intents import follow
 from phoenix.cli.log import Session, in_session
@@ -92,6 +93,7 @@ def doctor(as_json: AsJson = False) -> None:
         _check("sandbox", lambda: _sandbox(settings)),
         _check("docker (tests only)", _docker, needed=False),
         _check("model", lambda: _model(settings), needed=False),
+        _check("launcher", lambda: _launcher(settings), needed=False),
         _check("log", _log_position, needed=False),
         *(_check(name, lambda n=name: _health(n), needed=False) for name in BASE_PORTS),  # type: ignore[misc]
     ]
@@ -134,6 +136,15 @@ def _sandbox(settings: Settings) -> str:
     from infra.sandbox import best_level
 
     return asyncio.run(best_level(settings.sandbox)).level
+
+
+def _launcher(settings: Settings) -> str:
+    if pid := remote.running(settings.data_dir):
+        return f"runs, pid {pid}"
+    if left := takeover.abandoned(settings.data_dir):
+        count = sum(len(instances) for instances in left.values())
+        raise OSError(f"was killed; {count} instances go on. {unattended.ADVICE}")
+    raise OSError("does not run: phoenix up")
 
 
 def _docker() -> str:

@@ -5,7 +5,6 @@ import json
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -15,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from infra.settings import BASE_PORTS, Settings, load
-from phoenix import remote
+from phoenix import remote, takeover, unattended
 from phoenix import status as views
 from phoenix.cli.output import AsJson, out, show
 from phoenix.cli.uptime import Window, show_uptime
@@ -50,6 +49,9 @@ def down(as_json: AsJson = False) -> None:
     """Stop the running system in order and wait until nothing of it is left."""
     settings = load()
     pid = remote.running(settings.data_dir)
+    if not pid and (left := takeover.abandoned(settings.data_dir)):
+        _dismantle(settings, left, as_json=as_json)
+        return
     remote.ask(settings.data_dir, {"command": "stop"})
     deadline = time.monotonic() + DOWN_BOUND_S
     while remote.alive(pid):
@@ -72,17 +74,19 @@ def status(
         show_uptime(window.value, as_json=as_json)
         return
     settings = load()
-    state = remote.ask(settings.data_dir, {"command": "status"})
+    state = _state(settings)
     if not watch:
         show(state, as_json=as_json, human=lambda: _print(state))
+        if not state["pid"]:
+            raise typer.Exit(1)
         return
     if as_json:
-        _stream(settings.data_dir)
+        _stream(settings)
         return
     with Live(_screen(state), console=out, refresh_per_second=4, screen=out.is_terminal) as live:
         while True:
             time.sleep(_REFRESH_S)
-            live.update(_screen(remote.ask(settings.data_dir, {"command": "status"})))
+            live.update(_screen(_state(settings)))
 
 
 def switchover(service: str, as_json: AsJson = False) -> None:
@@ -91,6 +95,28 @@ def switchover(service: str, as_json: AsJson = False) -> None:
     done = remote.ask(settings.data_dir, {"command": "switchover", "service": service})
     line = f"{service}: {done['from'] or 'nobody'} -> {done['to']}, epoch {done['epoch']}"
     show(done, as_json=as_json, human=lambda: out.print(line))
+
+
+def _state(settings: Settings) -> dict[str, Any]:
+    """What the launcher says; without one, what its instances say themselves.
+
+    Raises:
+        TransientError: nothing runs, or it does not answer.
+    """
+    if not remote.running(settings.data_dir):
+        left = takeover.abandoned(settings.data_dir)
+        if left:
+            return asyncio.run(unattended.state(settings, left))
+    return remote.ask(settings.data_dir, {"command": "status"})
+
+
+def _dismantle(settings: Settings, left: dict[str, list[dict[str, Any]]], *, as_json: bool) -> None:
+    """End in order what killed launchers left."""
+    ended = 0
+    for lock in left:
+        ended += asyncio.run(Launcher(settings, Options(services={}, lock=lock)).dismantle())
+    line = f"stopped {ended} instances that a killed launcher had left"
+    show({"stopped": 0, "instances": ended}, as_json=as_json, human=lambda: out.print(line))
 
 
 Shown = Literal["live", "lines", "json"]
@@ -170,7 +196,8 @@ def _sign_in(launcher: Launcher) -> str:
 def _screen(state: dict[str, Any]) -> Lines:
     troubles = [Text(f"! {name}: {why}", style="red") for name, why in state["troubles"].items()]
     nats = state["nats"]
-    head = f"NATS {nats['url']}, restarts {nats['restarts']}; launcher pid {state['pid']}"
+    launcher = f"launcher pid {state['pid']}" if state["pid"] else "no launcher"
+    head = f"NATS {nats['url']}, restarts {nats['restarts']}; {launcher}"
     return Lines(
         Text(head, style="dim"),
         views.table(state["services"], width=out.width if out.is_terminal else views.WIDE),
@@ -184,9 +211,9 @@ def _print(state: dict[str, Any]) -> None:
     console.print(_screen(state))
 
 
-def _stream(data_dir: Path) -> None:
+def _stream(settings: Settings) -> None:
     while True:
-        sys.stdout.write(json.dumps(remote.ask(data_dir, {"command": "status"})) + "\n")
+        sys.stdout.write(json.dumps(_state(settings)) + "\n")
         sys.stdout.flush()
         time.sleep(_REFRESH_S)
 

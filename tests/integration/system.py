@@ -18,6 +18,7 @@ import httpx
 import psutil
 
 from infra.settings import BASE_PORTS, PORT_STEP
+from phoenix import takeover
 
 START_BOUND_S = 90.0
 STOP_BOUND_S = 40.0
@@ -199,5 +200,7 @@ def running(folder: Path, **env: str) -> Iterator[System]:
     try:
         yield system
     finally:
-        if system.process is not None:
+        if system.process is not None and system.process.poll() is None:
             system.stop()
+        elif takeover.abandoned(system.data_dir):
+            system.phoenix("down")

@@ -1,12 +1,16 @@
 """The embedded default: starting, refusing to start, and stopping."""
 
+import json
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.integration.system import System, free_shift, running
+
+START_AGAIN_S = 4.0
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -19,6 +23,28 @@ def test_every_instance_answers_and_ctrl_c_leaves_nothing(tmp_path: Path) -> Non
             assert system.leader(service)["role"] == "active"
             system.phoenix("udc", "check", service)
         assert system.stop() == 0
+
+
+def test_a_killed_launcher_is_followed_by_another_with_the_same_processes(tmp_path: Path) -> None:
+    with running(tmp_path) as system:
+        before = system.json("status")
+        assert system.process is not None
+        system.process.kill()
+        system.process.wait()
+        left = json.loads(system.phoenix("status", "--json", expect=1))
+        assert pids(left) == pids(before)
+        assert system.start() < START_AGAIN_S
+        after = system.json("status")
+        assert pids(after) == pids(before)
+        assert after["nats"] == before["nats"]
+        system.process.kill()
+        system.process.wait()
+        system.phoenix("down")
+        system.phoenix("status", expect=3)
+
+
+def pids(status: dict[str, Any]) -> dict[str, int]:
+    return {instance["instance"]: instance["pid"] for instance in status["instances"]}
 
 
 def test_a_busy_port_is_one_line_and_nothing_starts(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ import httpx
 import psutil
 
 from infra.settings import NATS_PORT
+from phoenix import takeover
 from tests.phoenix.running import until
 
 LAUNCH = "from phoenix.cli.launcher import main; main()"
+PHOENIX = "from phoenix.cli import main; main()"
 
 
 @dataclass
@@ -27,8 +29,9 @@ class Command:
     service: str = "tests.phoenix.tiny:create"
     started: list["subprocess.Popen[str]"] = field(default_factory=list)
 
-    def start(self, *extra: str) -> "subprocess.Popen[str]":
-        env = {
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
             **os.environ,
             "PHOENIX_DATA_DIR": str(self.data_dir),
             "PHOENIX_PORT_SHIFT": str(self.nats_port - NATS_PORT),
@@ -36,10 +39,12 @@ class Command:
             "PHOENIX_HEARTBEAT_S": "1",
             **self.settings,
         }
+
+    def start(self, *extra: str) -> "subprocess.Popen[str]":
         service = ("--service", self.service, "--port", str(self.base))
         process = subprocess.Popen(
             [sys.executable, "-c", LAUNCH, *service, "--no-tty", *extra],
-            env=env,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -47,6 +52,26 @@ class Command:
         )
         self.started.append(process)
         return process
+
+    def phoenix(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of the ``phoenix`` tool on the same data."""
+        return subprocess.run(
+            [sys.executable, "-c", PHOENIX, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    async def post(self, path: str, headers: dict[str, str]) -> int:
+        """Return the status of a command sent to the base port; 0 when there was no answer."""
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+            try:
+                url = f"http://127.0.0.1:{self.base}{path}"
+                return (await http.post(url, headers=headers)).status_code
+            except httpx.TransportError:
+                return 0
 
     async def health(self, slot: int = 0) -> dict[str, object]:
         async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
@@ -69,7 +94,7 @@ class Command:
         await until(all_answer, within_s=30)
 
     def end(self) -> None:
-        """End whatever it started."""
+        """End whatever it started, also what a killed one has left."""
         for process in self.started:
             if process.poll() is None:
                 process.terminate()
@@ -78,6 +103,8 @@ class Command:
                 except subprocess.TimeoutExpired:
                     process.kill()
             process.communicate()
+        if takeover.abandoned(self.data_dir):
+            self.phoenix("down")
 
 
 def family(process: "subprocess.Popen[str]") -> list[psutil.Process]:

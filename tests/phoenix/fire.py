@@ -139,7 +139,7 @@ async def under_fire(
     finally:
         fire.stop()
         await firing
-    await _compare(log, outcome)
+    await compare(log, outcome)
     return outcome
 
 
@@ -151,7 +151,7 @@ async def _kill(group: Group, victim: Member, outcome: Outcome) -> None:
         await asyncio.sleep(0.001)
 
 
-async def _compare(log: EventLog, outcome: Outcome) -> None:
+async def compare(log: EventLog, outcome: Outcome) -> None:
     """Count the commands in the log."""
     stored: Counter[str] = Counter()
     subscription = log.follow(["events.service.>"])

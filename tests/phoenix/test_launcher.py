@@ -39,11 +39,15 @@ async def test_a_stop_signal_ends_everything_and_a_restart_goes_on(command: Comm
     assert health["capacity"] == 1
 
 
-async def test_nothing_outlives_a_killed_launcher_and_a_new_one_starts(command: Command) -> None:
+async def test_nothing_outlives_a_killed_launcher_and_fork_server_and_a_new_one_starts(
+    command: Command,
+) -> None:
     first = command.start()
     await command.whole()
     children = family(first)
+    zygote = next(p for p in children if "zygote" in " ".join(p.cmdline()))
     first.kill()
+    zygote.kill()
     await until(gone(children), within_s=15)
     command.start()
     await command.whole()
