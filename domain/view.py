@@ -29,6 +29,7 @@ class Table(Generic[Row]):
     row       the frozen pydantic model of a row
     keys      the keys an event touches, in order; empty: the event is not for this view
     fold      (row or None, event, key) -> the row from now on; None deletes it
+    anew      the types whose fold does not look at the row before: it is not looked up
     once      each key is touched by one event only: no row comes before it
     columns   fields of the row that queries filter or sort by (top level; str, int, float, bool)
     """
@@ -40,6 +41,7 @@ class Table(Generic[Row]):
     keys: Callable[[Recorded[Any]], Iterable[str]]
     fold: Callable[[Row | None, Recorded[Any], str], Row | None]
     events: tuple[type[Event], ...] = ()
+    anew: tuple[type[Event], ...] = ()
     columns: tuple[str, ...] = ()
     once: bool = False
 

@@ -195,8 +195,13 @@ class SqliteViews(ViewFile):
                 self.wake()
 
     def _fold(self, recorded: Recorded[Event]) -> None:
-        for rows in self._concerned[type(recorded.event)]:
+        kind = type(recorded.event)
+        for rows in self._concerned[kind]:
             table, fresh = rows.table, rows.fresh
+            if kind in table.anew:
+                for key in table.keys(recorded):
+                    fresh[key] = table.fold(None, recorded, key)
+                continue
             for key in table.keys(recorded):
                 before = fresh[key] if key in fresh else rows.before(self._db, key)
                 after = table.fold(before, recorded, key)

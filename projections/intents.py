@@ -549,6 +549,7 @@ OPEN_RAW = Table(
     subjects=("intents.>", "events.intent.>"),
     row=OpenRaw,
     events=(RawIntent, IntentQueued, IntentRefused),
+    anew=(RawIntent, IntentQueued, IntentRefused),
     keys=_raw_keys,
     fold=_fold_raw,
 )
