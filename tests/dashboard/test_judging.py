@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.governance_events import DecisionMade, DecisionOverridden
+from domain.governance_events import ApprovalEscalated, DecisionMade, DecisionOverridden
 from services.approval_dashboard.service import create
 from services.governance.service import create as governance
 from tests.dashboard import story
@@ -54,6 +54,20 @@ async def test_an_approver_decides_differently_with_a_reason(world: World) -> No
     page = (await world.client.get(answer.headers["location"])).text
     assert "Overridden by bob: auto approve" in page
     assert "Block it" in page  # the next thought would be the other way
+
+
+async def test_a_question_that_was_put_to_everybody_says_so(world: World) -> None:
+    asked = await story.ask(world)
+    await world.append(
+        ApprovalEscalated(
+            intent_id=asked.intent_id,
+            at=story.now(),
+            approval_id=asked.approval_id,
+            to=("ann", "bob"),
+            expires_at=asked.expires_at,
+        )
+    )
+    assert "it was put to ann, bob" in await world.get("/")
 
 
 async def test_history_shows_the_override_above_the_decision_of_the_next_attempt(
