@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -229,5 +230,6 @@ def _told(note: Note) -> str:
 
 
 def _line(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # the terminal or the reader is gone; the launcher has its log
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()

@@ -1,5 +1,6 @@
 """The launcher as a user runs it: a command of its own, with a server and instances of its own."""
 
+import asyncio
 import json
 import signal
 import socket
@@ -37,6 +38,19 @@ async def test_a_stop_signal_ends_everything_and_a_restart_goes_on(command: Comm
     health = await command.health()
     assert health["epoch"] == int(str(epoch)) + 1
     assert health["capacity"] == 1
+
+
+async def test_a_launcher_whose_terminal_closes_ends_everything(command: Command) -> None:
+    launcher = command.start()
+    await command.whole()
+    children = family(launcher)
+    assert launcher.stdout is not None
+    launcher.stdout.close()  # what it prints from here on meets nobody
+    launcher.send_signal(signal.SIGHUP)
+    await until(gone(children), within_s=15)
+    assert await asyncio.to_thread(launcher.wait, 5) is not None
+    log = (command.data_dir / "logs" / "launcher-tiny.log").read_text()
+    assert "failed" not in log
 
 
 async def test_nothing_outlives_a_killed_launcher_and_fork_server_and_a_new_one_starts(
