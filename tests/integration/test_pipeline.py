@@ -175,7 +175,7 @@ def test_what_governance_blocked_goes_on_after_an_override(system: System) -> No
     types = [line["type"] for line in timeline["items"]]
     assert types.count("IntentQueued") == types.count("DecisionMade") == 2
     assert types.index("IntentFailed") < types.index("DecisionOverridden")
-    audit = system.get("governance", f"/governance/audit?service={name}")
+    audit = httpx.get(system.url("governance", f"/governance/audit?service={name}")).json()
     assert audit["who"]["override"]["reason"] == why
     assert (audit["why"]["decision"], audit["why"]["standing"]) == ("blocked", "cleared")
 
