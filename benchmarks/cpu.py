@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import psutil
 
+from infra.settings import BASE_PORTS
 from tests.integration.system import System
 
 HERE = "this benchmark"
@@ -43,6 +44,8 @@ def _kind(process: psutil.Process, system: System, leaders: dict[str, int]) -> s
     words = process.cmdline()[0].split() if process.cmdline() else []
     if words[:1] == ["phoenix"] and len(words) == 3:  # as an instance calls itself
         service = words[1]
+        if service not in BASE_PORTS:
+            return "generated services"
         if service not in leaders:
             leaders[service] = int(system.leader(service)["pid"])
         role = LEADER if leaders[service] == process.pid else STANDBYS
