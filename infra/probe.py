@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+from infra.trust import TRUST
+
 REQUEST_S = 2.0
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "/health": ("status", "service", "version", "timestamp"),
@@ -19,7 +21,7 @@ def client() -> httpx.AsyncClient:
     """Return a client that opens a connection for each request: one that is kept alive would stay
     with whoever accepted it, leader or not."""
     fresh = httpx.Limits(max_keepalive_connections=0)
-    return httpx.AsyncClient(timeout=REQUEST_S, trust_env=False, limits=fresh)
+    return httpx.AsyncClient(verify=TRUST, timeout=REQUEST_S, trust_env=False, limits=fresh)
 
 
 def unhealthy(health: Mapping[str, Any], service: str, version: str) -> str:

@@ -19,6 +19,7 @@ from infra.http.traffic import Traffic
 from infra.ports import Context, Reading, Service
 from infra.replay import digests
 from infra.settings import BASE_PORTS
+from infra.trust import TRUST
 
 UDC_VERSION = "1.0"
 _CHECK_TIMEOUT_S = 1.0
@@ -61,7 +62,9 @@ class Dependencies:
         return {"name": "nats", "status": "available"}
 
     async def _service_status(self, name: str) -> dict[str, Any]:
-        async with httpx.AsyncClient(timeout=_CHECK_TIMEOUT_S, trust_env=False) as client:
+        async with httpx.AsyncClient(
+            verify=TRUST, timeout=_CHECK_TIMEOUT_S, trust_env=False
+        ) as client:
             try:
                 url = await self._url(client, name)
                 health = (await client.get(f"{url}/health")).json()

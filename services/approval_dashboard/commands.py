@@ -25,6 +25,7 @@ from domain.intent import IntentQueued
 from infra.commands import execute
 from infra.ports import Context, Meta, Person
 from infra.settings import BASE_PORTS
+from infra.trust import TRUST
 from projections.builds import BUILDS, BuildRow
 from projections.governance import APPROVALS, ApprovalRow
 
@@ -270,7 +271,7 @@ async def _ask(
     url = ctx.host_url(BASE_PORTS[service] + ctx.port_shift)
     headers = {"Authorization": f"Bearer {token}"}
     try:
-        async with httpx.AsyncClient(timeout=_ANSWER_S, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=TRUST, timeout=_ANSWER_S, trust_env=False) as client:
             answer = await client.post(f"{url}{path}", json=body, headers=headers)
             told: Mapping[str, Any] = answer.json()
     except (httpx.HTTPError, ValueError) as error:

@@ -11,6 +11,7 @@ import httpx
 
 from infra.ports import Context
 from infra.probe import json_of
+from infra.trust import TRUST
 
 ASK_S = 0.5
 FRESH_S = 1.0
@@ -36,7 +37,7 @@ class Live:
             return self._told
 
     async def _ask(self, ports: Iterable[int]) -> dict[str, Mapping[str, Any]]:
-        async with httpx.AsyncClient(timeout=ASK_S, trust_env=False) as asking:
+        async with httpx.AsyncClient(verify=TRUST, timeout=ASK_S, trust_env=False) as asking:
             urls = [f"{self._ctx.host_url(port)}/health" for port in set(ports)]
             found = await asyncio.gather(*(json_of(asking, "GET", url) for url in urls))
         return {

@@ -29,6 +29,7 @@ from domain.registration import (
 from infra.commands import execute
 from infra.ports import Context, Meta, Term
 from infra.settings import BASE_PORTS
+from infra.trust import TRUST
 from infra.work import Worker
 from projections.instances import GROUPS, Group
 from projections.services import SERVICES, ServiceRow
@@ -165,7 +166,7 @@ async def _register_builtin(ctx: Context, item: Due, group: Group, term: Term) -
 
 async def _capabilities(url: str) -> dict[str, Any]:
     try:
-        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=TRUST, timeout=2.0, trust_env=False) as client:
             answer = await client.get(f"{url}/capabilities")
             answer.raise_for_status()
             told: dict[str, Any] = answer.json()
@@ -198,7 +199,9 @@ class Checks:
         every_s = self._ctx.settings.heartbeat_s
         limits = httpx.Limits(max_connections=_CHECKS_AT_ONCE)
         timeout = min(every_s / 2, 2.0)
-        async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False) as client:
+        async with httpx.AsyncClient(
+            verify=TRUST, timeout=timeout, limits=limits, trust_env=False
+        ) as client:
             while not term.ended.is_set():
                 end = time.monotonic() + every_s
                 rows = registered(self._ctx.views)
