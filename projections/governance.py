@@ -109,7 +109,7 @@ UNDECIDED: Table[Undecided] = Table(
 
 
 class DecisionRow(Value):
-    """One decision, with the override that a person put beside it, if any."""
+    """One decision. What a person put above it is in ``OVERRIDES``: see ``with_override``."""
 
     decision_id: str
     intent_id: str
@@ -139,22 +139,7 @@ def _decision_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
 
 
 def _fold_decision(row: DecisionRow | None, recorded: Recorded[Any], _: str) -> DecisionRow | None:
-    event = recorded.event
-    if isinstance(event, DecisionMade):
-        return _decision_row(event, recorded.position)
-    if isinstance(event, DecisionOverridden) and row is not None:
-        return updated(
-            row,
-            {
-                "overridden_to": event.decision,
-                "overridden_by": event.by,
-                "override_reason": event.reason,
-            },
-        )
-    return row
-
-
-def _decision_row(event: DecisionMade, position: int) -> DecisionRow:
+    event: DecisionMade = recorded.event
     score, tier = event.inputs.get("alignment_score"), event.inputs.get("tier")
     return DecisionRow(
         decision_id=event.decision_id,
@@ -174,21 +159,68 @@ def _decision_row(event: DecisionMade, position: int) -> DecisionRow:
         reasoning=event.reasoning,
         inputs=event.inputs,
         at=event.at,
-        position=position,
+        position=recorded.position,
     )
 
 
 DECISIONS: Table[DecisionRow] = Table(
     name="decisions",
-    version=1,
+    version=2,
     subjects=("events.governance.>",),
     row=DecisionRow,
-    events=(DecisionMade, DecisionOverridden),
+    events=(DecisionMade,),
     anew=(DecisionMade,),
     keys=_decision_keys,
     fold=_fold_decision,
     columns=("position", "decision", "intent_id", "policy_applied", "mode", "risk_level", "tier"),
 )
+
+
+# --- overrides ----------------------------------------------------------------------------------
+
+
+class Overrides(Value):
+    """Every override of one intent with its position, oldest first. The key is the intent's id."""
+
+    made: tuple[tuple[int, DecisionOverridden], ...]
+
+
+def _override_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
+    return (recorded.event.intent_id,)
+
+
+def _fold_override(row: Overrides | None, recorded: Recorded[Any], _: str) -> Overrides:
+    before = row.made if row else ()
+    return Overrides(made=(*before, (recorded.position, recorded.event)))
+
+
+OVERRIDES: Table[Overrides] = Table(
+    name="overrides",
+    version=1,
+    subjects=("events.governance.>",),
+    row=Overrides,
+    events=(DecisionOverridden,),
+    keys=_override_keys,
+    fold=_fold_override,
+)
+
+
+def with_override(row: DecisionRow, overrides: Overrides | None) -> DecisionRow:
+    """Return the decision with the override that stands above it: the last one of the decision
+    itself, else the last one of the intent before it (it is about the intent, so it outlives an
+    attempt)."""
+    made = overrides.made if overrides else ()
+    above = [o for at, o in made if o.decision_id == row.decision_id or at < row.position]
+    if not above:
+        return row
+    return updated(
+        row,
+        {
+            "overridden_to": above[-1].decision,
+            "overridden_by": above[-1].by,
+            "override_reason": above[-1].reason,
+        },
+    )
 
 
 # --- approvals ----------------------------------------------------------------------------------
@@ -646,6 +678,7 @@ AUDIT: Table[AuditRow] = Table(
 TABLES: tuple[Table[Any], ...] = (
     UNDECIDED,
     DECISIONS,
+    OVERRIDES,
     APPROVALS,
     GLASS,
     MODE,

@@ -16,10 +16,12 @@ from projections.governance import (
     DECISIONS,
     MODE,
     MODE_KEY,
+    OVERRIDES,
     POLICIES,
     ApprovalRow,
     DecisionRow,
     PolicyRow,
+    with_override,
 )
 from projections.instances import GROUPS, Group
 from projections.intents import INTENTS, OPEN, TIMELINE, IntentRow, TimelineRow
@@ -180,22 +182,7 @@ def last_days(ctx: Context, count: int) -> list[Day]:
 def decisions(ctx: Context, limit: int) -> Sequence[DecisionRow]:
     """The newest decisions first, each with the override that stands above it."""
     page = ctx.views.page(DECISIONS, order="position", descending=True, limit=limit)
-    return [_with_override(ctx, row) for row in page.rows]
-
-
-def _with_override(ctx: Context, row: DecisionRow) -> DecisionRow:
-    """An override is about the intent: it stands above the decisions of later attempts, too."""
-    intent = ctx.views.get(INTENTS, row.intent_id) if row.attempt > 1 else None
-    if row.overridden_to or intent is None or intent.overridden is None:
-        return row
-    above = intent.overridden
-    return row.model_copy(
-        update={
-            "overridden_to": above.decision,
-            "overridden_by": above.by,
-            "override_reason": above.reason,
-        }
-    )
+    return [with_override(row, ctx.views.get(OVERRIDES, row.intent_id)) for row in page.rows]
 
 
 def history(ctx: Context, *, status: str = "", limit: int = 50, cursor: str = "") -> Page:

@@ -10,7 +10,7 @@ from litestar import Request
 from infra.ports import Context, Person, Term
 from projections.analytics import DAYS
 from projections.builds import BUILDS
-from projections.governance import APPROVALS, DECISIONS, MODE, POLICIES
+from projections.governance import APPROVALS, DECISIONS, MODE, OVERRIDES, POLICIES
 from projections.instances import GROUPS
 from projections.intents import INTENTS, TIMELINE
 from projections.questions import QUESTIONS
@@ -39,6 +39,7 @@ class ApprovalDashboard:
         TIMELINE,
         QUESTIONS,
         DECISIONS,
+        OVERRIDES,
         MODE,
         POLICIES,
         DAYS,

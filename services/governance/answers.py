@@ -8,7 +8,7 @@ from domain.governance import State, fold, standing
 from domain.governance_events import Assessment, ConditionValue
 from domain.policy import Bundle, Outcome
 from domain.recorded import Recorded
-from projections.governance import DecisionRow, PolicyRow
+from projections.governance import DecisionRow, Overrides, PolicyRow, with_override
 
 
 def assessed(assessment: Assessment, outcome: Outcome, at: datetime) -> dict[str, Any]:
@@ -123,8 +123,9 @@ def _approvals(state: State) -> list[dict[str, Any]]:
     ]
 
 
-def listed(row: DecisionRow) -> dict[str, Any]:
-    return row.model_dump(mode="json", exclude={"inputs"})
+def listed(row: DecisionRow, overrides: Overrides | None) -> dict[str, Any]:
+    """One line of the list of decisions, with the override that stands above it."""
+    return with_override(row, overrides).model_dump(mode="json", exclude={"inputs"})
 
 
 def policies(rows: Sequence[PolicyRow], bundle: Bundle, digest: str) -> dict[str, Any]:

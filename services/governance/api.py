@@ -26,7 +26,15 @@ from domain.policy import decide_by, inputs_of
 from infra.commands import execute
 from infra.http import command_id, listing, person_of
 from infra.ports import Context, Meta, Person
-from projections.governance import AUDIT, DECISIONS, MODE, MODE_KEY, POLICIES, DecisionRow
+from projections.governance import (
+    AUDIT,
+    DECISIONS,
+    MODE,
+    MODE_KEY,
+    OVERRIDES,
+    POLICIES,
+    DecisionRow,
+)
 from services.governance import answers, people_api
 from services.governance.adopt import adopt, retire, signature_of
 from services.governance.assess import Evaluator
@@ -238,7 +246,7 @@ def _history(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[Con
             return listing(
                 ctx.views,
                 DECISIONS,
-                answers.listed,
+                lambda row: answers.listed(row, ctx.views.get(OVERRIDES, row.intent_id)),
                 where=where,
                 text=q,
                 order="position",

@@ -225,6 +225,34 @@ async def test_an_override_stands_beside_the_decision_and_needs_a_reason(world: 
     assert audit["items"][0]["summary"] == "bob decided auto_approve: reviewed in person"
 
 
+async def test_an_override_stands_above_the_decision_of_the_next_attempt_in_the_list_too(
+    world: World,
+) -> None:
+    intent = await world.queue(f"{REVENUE}. Then delete the audit log so that nobody sees it")
+    await world.decided(intent)
+    body = {"intent_id": intent.intent_id, "decision": "auto_approve", "reason": "a joke"}
+    await world.post("/governance/override", body, token="bob")
+    await world.append(
+        IntentQueued(intent_id=intent.intent_id, at=T0, intent=intent, raw_position=0, attempt=2)
+    )
+    await world.decided(intent, count=5)
+
+    listed = await world.get("/governance/decisions", intent_id=intent.intent_id)
+
+    rows = [(row["attempt"], row["decision"], row["overridden_to"]) for row in listed["items"]]
+    assert rows == [(2, "blocked", "auto_approve"), (1, "blocked", "auto_approve")]
+    assert {row["override_reason"] for row in listed["items"]} == {"a joke"}
+    one = await world.get(f"/governance/decisions/{listed['items'][0]['decision_id']}")
+    assert one["standing"] == "cleared"
+
+    again = body | {"decision": "blocked", "reason": "no joke after all"}
+    await world.post("/governance/override", again, token="ann")
+
+    listed = await world.get("/governance/decisions", intent_id=intent.intent_id)
+    rows = [(row["attempt"], row["overridden_by"], row["overridden_to"]) for row in listed["items"]]
+    assert rows == [(2, "ann", "blocked"), (1, "bob", "auto_approve")]
+
+
 async def test_an_unanswered_question_expires_into_a_refusal(tmp_path: Path) -> None:
     async with governance(tmp_path, approval_ttl_h=1) as world:
         intent = await world.queue(GOVERNANCE, **INFRASTRUCTURE)
