@@ -7,7 +7,7 @@ Invariants  it always ends; it is not passed on; a delegate speaks with the appr
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from domain.errors import Invalid, NotAllowed, NotFound
 from domain.governance import APPROVER_ROLES
@@ -15,6 +15,7 @@ from domain.governance_events import ApprovalDelegated, DelegationEnded
 
 SUBJECT = "events.governance.delegations"
 LONGEST = timedelta(days=30)
+NAME_CHARS_MAX = 64
 
 Delegations = dict[tuple[str, str], ApprovalDelegated]  # (approver, delegate) -> the newest
 
@@ -67,6 +68,19 @@ def principal(state: Delegations, person: str, at: datetime, *, approvers: Colle
     return next((name for name in holding if name in approvers), "")
 
 
+def until_of(text: str) -> datetime:
+    """The moment that a person wrote (ISO 8601; UTC when no zone is named).
+
+    Raises:
+        Invalid: field ``until``: this is no date and time.
+    """
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise Invalid("until", f"is no date and time: {text[:40]!r}") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def delegate(command: Delegate, state: Delegations) -> tuple[ApprovalDelegated, ...]:
     """Return the delegation; ``()`` when the same one stands.
 
@@ -78,6 +92,8 @@ def delegate(command: Delegate, state: Delegations) -> tuple[ApprovalDelegated, 
         raise NotAllowed("only who may approve can delegate it")
     if not command.delegate.strip() or command.delegate == command.approver:
         raise Invalid("delegate", "must be somebody else")
+    if len(command.delegate) > NAME_CHARS_MAX:
+        raise Invalid("delegate", f"must have at most {NAME_CHARS_MAX} characters")
     if not command.reason.strip():
         raise Invalid("reason", "must say why")
     if not command.at < command.until <= command.at + LONGEST:

@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(intents.app, name="intent")
 app.add_typer(governance.policy, name="policy")
+app.add_typer(governance.delegation, name="delegation")
 app.add_typer(delivery.spec, name="spec")
 app.add_typer(delivery.build, name="build")
 app.add_typer(delivery.udc, name="udc")

@@ -1,17 +1,21 @@
-"""``phoenix approvals | approve | reject | override | mode | policy``."""
+"""``phoenix approvals | approve | reject | override | mode | policy | delegation``."""
 
 import json
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from pydantic import ValidationError
 
+from domain.delegation import until_of
+from domain.errors import Invalid
 from domain.policy import Bundle, decide_by
 from phoenix.cli.client import Client, Refused
 from phoenix.cli.output import AsJson, out, pairs, show, table
 
 policy = typer.Typer(help="The rules that decide, as versioned documents.", no_args_is_help=True)
+delegation = typer.Typer(help="Who answers in an approver's place.", no_args_is_help=True)
 
 DASHBOARD = "approval-dashboard"
 GOVERNANCE = "governance"
@@ -38,6 +42,12 @@ _CHANGES = {
     "was": "was",
     "would_be": "would be",
     "reasoning": "why",
+}
+_DELEGATION = {
+    "delegate": "answers",
+    "approver": "in place of",
+    "until": "until",
+    "reason": "why",
 }
 ApprovalId = Annotated[str, typer.Argument(help="The approval's or the intent's id.")]
 
@@ -212,6 +222,50 @@ def simulate(file: Path, as_json: AsJson = False) -> None:
             table(answer["changes"], _CHANGES, empty="")
 
     show(answer, as_json=as_json, human=human)
+
+
+@delegation.command(name="list")
+def delegations(as_json: AsJson = False) -> None:
+    """List who answers in whose place now, and until when."""
+    _show_delegations(Client().get(GOVERNANCE, "/governance/delegations"), as_json=as_json)
+
+
+@delegation.command()
+def add(
+    delegate: Annotated[str, typer.Argument(help="Who answers in your place.")],
+    until: Annotated[str, typer.Option(help="2030-01-31T18:00, in UTC unless it names a zone.")],
+    reason: Annotated[str, typer.Option(help="Why; required.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let somebody answer in your place until a moment, at most 30 days ahead."""
+    try:
+        moment = until_of(until)
+    except Invalid as error:
+        raise typer.BadParameter(str(error), param_hint="--until") from None
+    body = {"delegate": delegate, "until": moment.isoformat(), "reason": reason}
+    answer = Client().post(GOVERNANCE, "/governance/delegations", body)
+    _show_delegations(answer, as_json=as_json)
+
+
+@delegation.command()
+def end(
+    approver: Annotated[str, typer.Argument(help="In whose place.")],
+    delegate: Annotated[str, typer.Argument(help="Who answers.")],
+    as_json: AsJson = False,
+) -> None:
+    """End a delegation before its time."""
+    path = f"/governance/delegations/{quote(approver, safe='')}/{quote(delegate, safe='')}"
+    _show_delegations(Client().call("DELETE", GOVERNANCE, path), as_json=as_json)
+
+
+def _show_delegations(answer: Any, *, as_json: bool) -> None:
+    show(
+        answer,
+        as_json=as_json,
+        human=lambda: table(
+            answer["items"], _DELEGATION, empty="Nobody answers in anybody's place."
+        ),
+    )
 
 
 def read_json(file: Path) -> Any:

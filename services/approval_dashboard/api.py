@@ -12,7 +12,7 @@ from domain.governance_events import Mode
 from infra.http import command_id, person_of
 from infra.ports import Context
 from services.approval_dashboard import commands, present
-from services.approval_dashboard.commands import By
+from services.approval_dashboard.appending import By
 
 AnyRequest = Request[Any, Any, Any]
 Limit = Annotated[int, QueryParameter(ge=1, le=500)]

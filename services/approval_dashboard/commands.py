@@ -1,14 +1,14 @@
 """What people do here, each as one append under the version of what it is about."""
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 import httpx
 
-from domain import build, delegation, governance
+from domain import build, governance
 from domain.build import Approvable
 from domain.errors import (
     ConflictError,
@@ -19,28 +19,22 @@ from domain.errors import (
     NotFound,
     TransientError,
 )
-from domain.governance import APPROVER_ROLES, ApprovalEvent, Grant, Reject
+from domain.event import Event
+from domain.governance import APPROVER_ROLES, Grant, Reject
 from domain.governance_events import Mode, ModeChanged
 from domain.intent import IntentQueued
-from infra.commands import execute
-from infra.ports import Context, Meta, Person
+from infra.ports import Context, Person
 from infra.settings import BASE_PORTS
 from infra.trust import TRUST
 from projections.builds import BUILDS, BuildRow
 from projections.governance import APPROVALS, ApprovalRow
+from services.approval_dashboard.appending import By, append, shown
+from services.approval_dashboard.standing_in import principal
 
 _REASON_CHARS_MAX = 2000
 _ANSWER_S = 30.0  # the factory may have a model read it; governance may have a long history
 _OVERRIDES: tuple[Literal["auto_approve", "blocked"], ...] = ("auto_approve", "blocked")
-_Decide = Callable[[governance.State], Sequence[ApprovalEvent]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class By:
-    """Who sends a command, and the id that makes its repeat harmless."""
-
-    person: Person
-    command_id: str
+_Decide = Callable[[governance.State], Sequence[Event]]
 
 
 async def find(ctx: Context, id: str) -> ApprovalRow:
@@ -78,10 +72,10 @@ async def approve(ctx: Context, id: str, by: By, *, digest: str = "", comment: s
     approvers = await _approvers(ctx)
     intent_id = row.intent_id
     queued = await _newest_question(ctx, intent_id)
-    principal = await _principal(ctx, by.person, approvers)
+    stands_for = await principal(ctx, by.person, approvers)
     recent = _recent(ctx, by.person)
 
-    def decide(state: governance.State) -> Sequence[ApprovalEvent]:
+    def decide(state: governance.State) -> Sequence[Event]:
         asked = state.decision
         current = governance.shown_digest(queued.intent, asked) if queued and asked else ""
         command = Grant(
@@ -95,7 +89,7 @@ async def approve(ctx: Context, id: str, by: By, *, digest: str = "", comment: s
             at=ctx.clock.now(),
             current=current if row.subject_type == "intent" else "",
             comment=comment,
-            on_behalf_of=principal,
+            on_behalf_of=stands_for,
             recent=recent,
         )
         return governance.decide_approval(command, state)
@@ -113,9 +107,9 @@ async def reject(ctx: Context, id: str, by: By, *, reason: str, digest: str = ""
     if not reason.strip():
         raise Invalid("reason", "must say why")
     row = await find(ctx, id)
-    principal = await _principal(ctx, by.person, await _approvers(ctx))
+    stands_for = await principal(ctx, by.person, await _approvers(ctx))
 
-    def decide(state: governance.State) -> Sequence[ApprovalEvent]:
+    def decide(state: governance.State) -> Sequence[Event]:
         command = Reject(
             intent_id=row.intent_id,
             approval_id=row.approval_id,
@@ -124,20 +118,11 @@ async def reject(ctx: Context, id: str, by: By, *, reason: str, digest: str = ""
             roles=by.person.roles,
             reason=reason,
             at=ctx.clock.now(),
-            on_behalf_of=principal,
+            on_behalf_of=stands_for,
         )
         return governance.decide_approval(command, state)
 
     return await _answer(ctx, row.intent_id, decide, by)
-
-
-async def _principal(ctx: Context, person: Person, approvers: Collection[str]) -> str:
-    """For whom a person without the role answers, by delegation; "" for nobody."""
-    if person.roles & APPROVER_ROLES:
-        return ""
-    history = await ctx.log.read(delegation.SUBJECT)
-    state = delegation.fold(recorded.event for recorded in history)
-    return delegation.principal(state, person.name, ctx.clock.now(), approvers=approvers)
 
 
 def _recent(ctx: Context, person: Person) -> int:
@@ -153,16 +138,15 @@ def _recent(ctx: Context, person: Person) -> int:
 
 
 async def _answer(ctx: Context, intent_id: str, decide: _Decide, by: By) -> int:
-    done = await execute(
-        ctx.log,
+    return await append(
+        ctx,
         f"events.governance.{intent_id}",
+        by,
         initial=governance.INITIAL,
         evolve=governance.evolve,
         decide=decide,
-        meta=_meta(ctx, by, correlation_id=intent_id),
+        correlation_id=intent_id,
     )
-    await _shown(ctx, done.position)
-    return done.position
 
 
 async def override(ctx: Context, intent_id: str, by: By, *, decision: str, reason: str) -> None:
@@ -185,15 +169,7 @@ async def override(ctx: Context, intent_id: str, by: By, *, decision: str, reaso
         reason=reason,
         at=ctx.clock.now(),
     )
-    done = await execute(
-        ctx.log,
-        f"events.governance.{intent_id}",
-        initial=governance.INITIAL,
-        evolve=governance.evolve,
-        decide=lambda state: governance.decide_override(command, state),
-        meta=_meta(ctx, by, correlation_id=intent_id),
-    )
-    await _shown(ctx, done.position)
+    await _answer(ctx, intent_id, lambda state: governance.decide_override(command, state), by)
 
 
 async def go_on(ctx: Context, id: str, step: str, by: By) -> BuildRow:
@@ -213,20 +189,24 @@ async def go_on(ctx: Context, id: str, step: str, by: By) -> BuildRow:
     command = build.Approve(
         build_id=id, intent_id=row.intent_id, by=by.person.name, step=wanted, at=ctx.clock.now()
     )
-    done = await execute(
-        ctx.log,
+    await append(
+        ctx,
         f"events.build.{id}",
+        by,
         initial=build.INITIAL,
         evolve=build.evolve,
         decide=lambda state: build.decide(command, state),
-        meta=_meta(ctx, by, correlation_id=row.intent_id),
+        correlation_id=row.intent_id,
     )
-    await _shown(ctx, done.position)
     return row
 
 
-async def tell(ctx: Context, intent_id: str, text: str, *, token: str) -> Sequence[str]:
+async def tell(
+    ctx: Context, intent_id: str, text: str, *, without_custom: bool, token: str
+) -> Sequence[str]:
     """Answer the factory's questions with a ``spec`` (JSON text); return what it still asks.
+
+    ``without_custom`` gives up the code that the intent wanted a model to write.
 
     The factory judges the answer, so it goes to the factory itself, in this person's name.
 
@@ -236,9 +216,9 @@ async def tell(ctx: Context, intent_id: str, text: str, *, token: str) -> Sequen
         TransientError: the factory does not answer.
     """
     path = f"/specs/{quote(intent_id, safe='')}/detail"
-    body = {"spec": _json(text, "spec")}
+    body = {"spec": _json(text, "spec"), "without_custom": without_custom}
     told = await _ask(ctx, "sovereign-factory", path, body, token=token, field="spec")
-    await _shown(ctx, int(told["position"]))
+    await shown(ctx, int(told["position"]))
     return list(told["questions"])
 
 
@@ -353,32 +333,13 @@ async def change_mode(
         )
         return (event,)
 
-    done = await execute(
-        ctx.log,
+    return await append(
+        ctx,
         "events.governance.mode",
+        by,
         initial=_ModeState(),
         evolve=_mode_after,
         decide=decide,
-        meta=_meta(ctx, by),
-    )
-    await _shown(ctx, done.position)
-    return done.position
-
-
-async def _shown(ctx: Context, position: int) -> None:
-    """Wait for the view, so that the answer shows what was done; it is done in any case."""
-    try:
-        await ctx.views.reach(position)
-    except TransientError:
-        return
-
-
-def _meta(ctx: Context, by: By, *, correlation_id: str = "") -> Meta:
-    return Meta(
-        command_id=by.command_id,
-        actor=by.person.name,
-        correlation_id=correlation_id,
-        source=ctx.service,
     )
 
 

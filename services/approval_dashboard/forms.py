@@ -11,15 +11,20 @@ from domain.errors import NotFound, PhoenixError
 from domain.governance_events import Mode
 from infra.http import command_id
 from infra.ports import Context
-from services.approval_dashboard import commands, present
-from services.approval_dashboard.commands import By
+from services.approval_dashboard import commands, present, standing_in
+from services.approval_dashboard.appending import By
 from services.approval_dashboard.session import matches
 from services.approval_dashboard.view import AnyRequest, View
 
 
 def routes(ctx: Context, view: View) -> Sequence[Any]:
     """Return the controllers of one instance."""
-    return (_deciding(ctx, view), _going_on(ctx, view), _judging(ctx, view))
+    return (
+        _deciding(ctx, view),
+        _going_on(ctx, view),
+        _judging(ctx, view),
+        _standing_in(ctx, view),
+    )
 
 
 def back(path: str) -> Redirect:
@@ -94,15 +99,25 @@ def _going_on(ctx: Context, view: View) -> type[Controller]:
         @post("/intents/{intent_id:str}/detail")
         async def detail(self, request: AnyRequest, intent_id: FromPath[str]) -> Response[Any]:
             session = view.session(request)
-            typed = str((await request.form()).get("spec", ""))
+            given = await request.form()
+            typed, without_custom = str(given.get("spec", "")), given.get("without_custom") == "yes"
 
             async def act(form: Any, by: By) -> Redirect:
                 token = session.token if session else ""
-                asked = await commands.tell(ctx, intent_id, typed, token=token)
+                asked = await commands.tell(
+                    ctx, intent_id, typed, without_custom=without_custom, token=token
+                )
                 return back(f"/intents/{intent_id}?done={'asked' if asked else 'accepted'}")
 
             def again(request: AnyRequest, *, code: int, error: str) -> Response[str]:
-                return view.intent(request, intent_id, code=code, error=error, typed=typed)
+                return view.intent(
+                    request,
+                    intent_id,
+                    code=code,
+                    error=error,
+                    typed=typed,
+                    without_custom=without_custom,
+                )
 
             return await _submitted(request, view, act, again)
 
@@ -145,6 +160,46 @@ def _judging(ctx: Context, view: View) -> type[Controller]:
             return await _submitted(request, view, act, again)
 
     return Judging
+
+
+def _standing_in(ctx: Context, view: View) -> type[Controller]:
+    """Who answers in whose place."""
+
+    class StandingIn(Controller):
+        include_in_schema = False
+        opt = {"reads": True}  # noqa: RUF012
+
+        @post("/delegations/new")
+        async def delegate(self, request: AnyRequest) -> Response[Any]:
+            given, found = await request.form(), await standing_in.standing(ctx)
+            typed = {name: str(given.get(name, "")) for name in ("delegate", "until", "reason")}
+
+            async def act(form: Any, by: By) -> Redirect:
+                await standing_in.delegate(
+                    ctx, by, to=typed["delegate"], until=typed["until"], reason=typed["reason"]
+                )
+                return back("/delegations?done=delegated")
+
+            def again(request: AnyRequest, *, code: int, error: str) -> Response[str]:
+                return view.delegations(request, found, code=code, error=error, typed=typed)
+
+            return await _submitted(request, view, act, again)
+
+        @post("/delegations/end")
+        async def end(self, request: AnyRequest) -> Response[Any]:
+            found = await standing_in.standing(ctx)
+
+            async def act(form: Any, by: By) -> Redirect:
+                approver, to = str(form.get("approver", "")), str(form.get("delegate", ""))
+                await standing_in.end(ctx, by, approver=approver, to=to)
+                return back("/delegations?done=ended")
+
+            def again(request: AnyRequest, *, code: int, error: str) -> Response[str]:
+                return view.delegations(request, found, code=code, error=error)
+
+            return await _submitted(request, view, act, again)
+
+    return StandingIn
 
 
 async def _submitted(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from litestar import Controller, Response, get, post
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, NotFoundException, ValidationException
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, ServerSentEvent
 
@@ -20,7 +20,7 @@ from infra.ports import Context
 from projections.governance import APPROVALS
 from projections.intents import INTENTS
 from projections.uptime_report import TARGET, WINDOWS, Window
-from services.approval_dashboard import commands, forms, present
+from services.approval_dashboard import commands, forms, present, standing_in
 from services.approval_dashboard.assets import assets
 from services.approval_dashboard.forms import back
 from services.approval_dashboard.live import live
@@ -51,6 +51,10 @@ _ANSWERED = {
     "auto_approve": "Your decision is recorded: it goes on. The one before stays on record.",
     "blocked": "Your decision is recorded: it ends here. The one before stays on record.",
 }
+_STANDING_IN = {
+    "delegated": "Recorded: from now on somebody may answer in your place.",
+    "ended": "Recorded: the delegation has ended.",
+}
 _DAYS = 14
 _FOREVER = "public, max-age=31536000, immutable"
 
@@ -63,6 +67,7 @@ def routes(ctx: Context, sessions: Sessions) -> Sequence[Any]:
         *forms.routes(ctx, view),
         _signing(sessions, view),
         _files(ctx),
+        _elsewhere(view),
     )
 
 
@@ -156,7 +161,29 @@ def _reading(ctx: Context, view: View) -> type[Controller]:
         async def policies(self, request: AnyRequest) -> Response[str]:
             return view.policies(request)
 
+        @get("/delegations")
+        async def delegations(
+            self, request: AnyRequest, done: FromQuery[str] = ""
+        ) -> Response[str]:
+            found = await standing_in.standing(ctx)
+            return view.delegations(request, found, notice=_STANDING_IN.get(done, ""))
+
     return Reading
+
+
+def _elsewhere(view: View) -> type[Controller]:
+    class Elsewhere(Controller):
+        include_in_schema = False
+        exception_handlers = {NotFound: _problem_page(view)}  # noqa: RUF012
+
+        @get("/{path:path}")
+        async def nothing(self, request: AnyRequest, path: FromPath[str]) -> Response[str]:
+            """A browser that has lost its way gets a page, a program the usual problem."""
+            if "text/html" in request.headers.get("accept", ""):
+                raise NotFound(f"There is no page {path}.")
+            raise NotFoundException
+
+    return Elsewhere
 
 
 def _signing(sessions: Sessions, view: View) -> type[Controller]:

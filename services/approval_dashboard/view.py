@@ -1,11 +1,15 @@
 """What every page has in common, and the two pages that a refused form shows again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from litestar import Request, Response
 
+from domain.delegation import LONGEST
 from domain.errors import NotFound
+from domain.governance import APPROVER_ROLES
+from domain.governance_events import ApprovalDelegated
 from infra.ports import Context, Person
 from projections.governance import APPROVALS
 from projections.intents import INTENTS
@@ -16,6 +20,7 @@ from services.approval_dashboard.session import Session, Sessions
 
 AnyRequest = Request[Any, Any, Any]
 _RECENT = 8
+_USUAL = timedelta(days=7)  # of a delegation, until a person says otherwise
 _EXAMPLE = {
     "records": [
         {
@@ -76,8 +81,9 @@ class View:
         error: str = "",
         notice: str = "",
         typed: str | None = None,
+        without_custom: bool = False,
     ) -> Response[str]:
-        """The page of one intent; ``typed`` is an answer that was refused.
+        """The page of one intent; ``typed`` and ``without_custom`` are an answer that was refused.
 
         Raises:
             NotFound: there is no such intent.
@@ -87,6 +93,7 @@ class View:
         if row is None:
             raise NotFound(f"There is no intent {intent_id}.")
         approval = ctx.views.get(APPROVALS, intent_id)
+        wants_code = bool(row.intent.metadata.get("custom"))
         return self.page(
             request,
             "intent.html",
@@ -94,7 +101,10 @@ class View:
             error=error,
             notice=notice,
             typed=typed,
-            example=_EXAMPLE,
+            without_custom=without_custom,
+            wants_code=wants_code,
+            # Who only gives up the code that a model was to write has nothing to add.
+            example={} if wants_code else _EXAMPLE,
             row=row,
             waits=present.waits(ctx, approval) if approval else None,
             held=next((one for one in present.held(ctx) if one.intent == row), None),
@@ -122,6 +132,31 @@ class View:
             typed=typed,
             trial=_TRIAL,
             found=found,
+        )
+
+    def delegations(
+        self,
+        request: AnyRequest,
+        found: Sequence[ApprovalDelegated],
+        *,
+        code: int = 200,
+        error: str = "",
+        notice: str = "",
+        typed: Mapping[str, str] | None = None,
+    ) -> Response[str]:
+        """Who answers in whose place; ``typed`` is a form that was refused."""
+        now, user = self._ctx.clock.now(), request.scope.get("user")
+        return self.page(
+            request,
+            "delegations.html",
+            code=code,
+            error=error,
+            notice=notice,
+            found=found,
+            typed=typed or {"delegate": "", "until": "", "reason": ""},
+            approver=isinstance(user, Person) and bool(user.roles & APPROVER_ROLES),
+            latest=now + LONGEST,
+            usual=(now + _USUAL).replace(minute=0),
         )
 
     def home(

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from domain.delegation import NAME_CHARS_MAX
 from domain.governance_events import Mode, Policy
 from domain.policy import PolicyCase
 
@@ -130,7 +131,7 @@ class DelegationRequest(_Body):
         {"delegate": "bob", "until": "2030-01-15T00:00:00Z", "reason": "on holiday"}
     )
 
-    delegate: str = Field(max_length=64)
+    delegate: str = Field(max_length=NAME_CHARS_MAX)
     until: AwareDatetime
     reason: str = ""
 

@@ -9,6 +9,7 @@ from domain.delivery_events import ServiceRegistered, SpecAccepted, SpecNeedsDet
 from domain.governance import shown_digest
 from domain.governance_events import (
     AlignmentAssessed,
+    ApprovalDelegated,
     ApprovalRequested,
     Assessment,
     ConditionValue,
@@ -157,6 +158,12 @@ async def auto(world: World, name: str = "revenue-analytics") -> Intent:
     """Queue a tier-2 intent that policy approves by itself."""
     purpose = "Track revenues by source and month and show monthly totals"
     asked = intent(name, purpose=purpose, tier=2)
+    await cleared(world, asked)
+    return asked
+
+
+async def cleared(world: World, asked: Intent) -> None:
+    """Queue an intent and let policy approve it."""
     at = now()
     await world.append(
         IntentQueued(intent_id=asked.intent_id, at=at, intent=asked, raw_position=2),
@@ -170,7 +177,6 @@ async def auto(world: World, name: str = "revenue-analytics") -> Intent:
         actor="governance",
     )
     await world.seen()
-    return asked
 
 
 async def rules(world: World) -> None:
@@ -233,20 +239,9 @@ async def held(world: World, name: str = "room-booking") -> str:
     asked = intent(name, purpose="Keeps bookings of rooms", tier=2).model_copy(
         update={"auto_build": False}
     )
-    at = now()
-    await world.append(
-        IntentQueued(intent_id=asked.intent_id, at=at, intent=asked, raw_position=3),
-        correlation_id=asked.intent_id,
-        actor="intent-queue",
-    )
-    await world.append(
-        _assessed(asked, score=0.92, at=at),
-        _made(asked, "auto_approve", score=0.92, at=at),
-        correlation_id=asked.intent_id,
-        actor="governance",
-    )
+    await cleared(world, asked)
     accepted = SpecAccepted(
-        intent_id=asked.intent_id, at=at, score=94.0, digest="s" * 64, gate=90.0
+        intent_id=asked.intent_id, at=now(), score=94.0, digest="s" * 64, gate=90.0
     )
     await world.append(accepted, correlation_id=asked.intent_id, actor="sovereign-factory")
     await world.seen()
@@ -266,3 +261,14 @@ async def asks(world: World, name: str = "team-helper") -> Intent:
     await world.append(question, correlation_id=asked.intent_id, actor="sovereign-factory")
     await world.seen()
     return asked
+
+
+async def delegated(world: World) -> None:
+    """Bob lets Eve answer in his place."""
+    until = now() + timedelta(days=3)
+    await world.append(
+        ApprovalDelegated(
+            at=now(), approver="bob", delegate="eve", until=until, reason="on holiday"
+        )
+    )
+    await world.seen()

@@ -335,3 +335,12 @@ async def test_open_pages_are_told_of_a_change(world: World) -> None:
                 break
         else:
             pytest.fail("the stream ended without a change")
+
+
+async def test_an_unknown_address_is_a_problem_for_programs_and_a_page_for_people(
+    world: World,
+) -> None:
+    told = await world.get("/api/nowhere", expect=404)
+    assert (told["status"], told["title"]) == (404, "Not found")
+    page = await world.get("/nowhere", expect=404, accept="text/html,*/*")
+    assert "There is no page /nowhere." in page

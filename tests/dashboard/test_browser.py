@@ -4,18 +4,34 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from domain.governance_events import ApprovalGranted, ApprovalRejected
+from domain.delegation import SUBJECT
+from domain.governance_events import (
+    ApprovalDelegated,
+    ApprovalGranted,
+    ApprovalRejected,
+    DelegationEnded,
+)
 from services.approval_dashboard.service import create
 from tests.dashboard import story
 from tests.registry.world import World, running
 
 CHROMIUM = "/usr/bin/chromium"
-PAGES = ("/", "/intents", "/services", "/uptime", "/history", "/policies", "/sign-in")
+PAGES = (
+    "/",
+    "/intents",
+    "/services",
+    "/uptime",
+    "/history",
+    "/policies",
+    "/delegations",
+    "/sign-in",
+)
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 
 pytestmark = [
@@ -151,6 +167,31 @@ async def test_the_mode_is_switched_on_the_first_page(browser: Browser, world: W
         await expect(page.get_by_text("Set by bob: release week")).to_be_visible()
 
 
+async def test_an_approver_lets_somebody_else_answer_and_ends_it_with_the_keyboard(
+    browser: Browser, world: World
+) -> None:
+    async with opened(browser, world) as page:
+        await page.get_by_role("link", name="Delegations").click()
+        await page.get_by_label("Who").fill("eve")
+        send = page.get_by_role("button", name="Delegate", exact=True)
+        await send.click()
+        why = page.get_by_label("Why")
+        await expect(why).to_be_focused()  # the browser itself refuses an empty one
+        await why.fill("on holiday")
+        await send.click()
+        await expect(page.get_by_text("somebody may answer in your place")).to_be_visible()
+        await expect(page.get_by_role("rowheader", name="eve")).to_be_visible()
+        end = page.get_by_role("button", name="End it now eve for bob")
+        await end.focus()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_text("Recorded: the delegation has ended.")).to_be_visible()
+        await expect(page.get_by_text("Nobody answers in anybody's place.")).to_be_visible()
+    given, ended = await world.recorded(SUBJECT, count=2)
+    assert isinstance(given, ApprovalDelegated)
+    assert isinstance(ended, DelegationEnded)
+    assert timedelta(days=6) < given.until - given.at <= timedelta(days=7)
+
+
 async def test_whoever_is_not_signed_in_sees_everything_and_can_decide_nothing(
     browser: Browser, world: World
 ) -> None:
@@ -183,6 +224,7 @@ async def test_every_page_fits_its_screen_and_names_its_controls(
     asked = await story.ask(world)
     await story.auto(world)
     await story.held(world)
+    await story.delegated(world)
     unclear = await story.asks(world)
     async with opened(browser, world, size=size) as page:
         for path in (*PAGES, *(f"/intents/{one.intent_id}" for one in (asked, unclear))):
@@ -192,6 +234,20 @@ async def test_every_page_fits_its_screen_and_names_its_controls(
             assert width <= size["width"], f"{path} is {width} px wide"
             assert await page.evaluate(UNNAMED) == [], path
             assert await page.locator("h1").count() == 1, path
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+async def test_a_stranger_and_a_wrong_address_get_a_page_that_fits(
+    browser: Browser, world: World, size: dict[str, int]
+) -> None:
+    context = await browser.new_context(viewport=size)  # type: ignore[arg-type]
+    page = await context.new_page()
+    for path, title in (("/sign-in", "Sign in"), ("/nowhere", "Not found")):
+        await page.goto(world.url + path)
+        await expect(page.get_by_role("heading", name=title)).to_be_visible()
+        width = await page.evaluate("document.documentElement.scrollWidth")
+        assert width <= size["width"], f"{path} is {width} px wide"
+    await context.close()
 
 
 # Fields without a label, buttons and links without a text, ids used twice.
@@ -215,7 +271,7 @@ async def test_text_stands_out_from_its_ground(browser: Browser, world: World, s
     await story.asks(world)
     async with opened(browser, world) as page:
         await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        for path in ("/", "/intents", "/uptime", "/history", "/policies"):
+        for path in ("/", "/intents", "/uptime", "/history", "/policies", "/delegations"):
             await page.goto(world.url + path)
             assert await page.evaluate(LOW_CONTRAST) == [], path
 

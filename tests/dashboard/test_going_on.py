@@ -13,11 +13,13 @@ import uvicorn
 from litestar import Litestar, Request, Response, post
 from litestar.params import FromPath
 
-from domain.delivery_events import BuildApproved
+from domain.delivery_events import BuildApproved, SpecAccepted, SpecNeedsDetail
 from services.approval_dashboard.service import create
+from services.sovereign_factory.service import create as sovereign_factory
 from tests.dashboard import story
 from tests.dashboard.test_api import sign_in
 from tests.registry.world import World, running
+from tests.spec.test_custom import WISH, wishing
 
 
 @pytest.fixture
@@ -133,7 +135,10 @@ async def test_questions_are_answered_in_the_persons_name(world: World, factory:
 
     answer = await world.client.post(f"/intents/{asked.intent_id}/detail", data=form)
 
-    assert factory.heard == [(asked.intent_id, "Bearer bob", {"spec": spec})]
+    assert factory.heard == [
+        (asked.intent_id, "Bearer bob", {"spec": spec, "without_custom": False})
+    ]
+    assert "without_custom" not in page  # this intent wants no code that a model writes
     assert answer.headers["location"] == f"/intents/{asked.intent_id}?done=accepted"
     page = (await world.client.get(answer.headers["location"])).text
     assert "the SPEC is accepted" in page
@@ -169,6 +174,37 @@ async def test_a_refused_answer_comes_back_with_what_was_typed(
     assert told.status_code == status
     assert why in told.text
     assert f"required>{text.replace('<', '&lt;')}</textarea>" in told.text
+
+
+async def test_the_code_that_a_model_was_to_write_can_be_given_up(
+    world: World, tmp_path: Path
+) -> None:
+    """Against the factory itself, that has no model here."""
+    wish = wishing(WISH)
+    async with running(sovereign_factory, tmp_path / "factory", lead=True) as factory:
+        world.ctx.host_url = lambda port: factory.url if port == 8210 else "http://127.0.0.1:1"
+        await story.cleared(factory, wish)
+        (asks,) = await factory.recorded(f"events.spec.{wish.intent_id}")
+        assert isinstance(asks, SpecNeedsDetail)
+        await story.cleared(world, wish)
+        await world.append(asks)
+        await story.services(world)  # a log as long as the factory's, whose position is waited for
+        form = {"csrf": await sign_in(world, "bob"), "spec": "{}"}
+        page = await world.get(f"/intents/{wish.intent_id}")
+        assert "Answer with without_custom" in page
+        assert 'name="without_custom"' in page
+
+        path = f"/intents/{wish.intent_id}/detail"
+        still = await world.client.post(path, data=form)
+        assert still.status_code == 422
+        assert "no model is set up" in still.text
+        answer = await world.client.post(path, data=form | {"without_custom": "yes"})
+
+        assert answer.headers["location"] == f"/intents/{wish.intent_id}?done=accepted"
+        events = await factory.log.read(f"events.spec.{wish.intent_id}")
+        accepted = events[-1]
+        assert isinstance(accepted.event, SpecAccepted)
+        assert accepted.actor == "bob"
 
 
 async def test_a_factory_that_is_away_is_no_lost_answer(world: World) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from domain.governance_events import ApprovalEscalated, DecisionMade, DecisionOverridden
+from domain.intent import IntentQueued
 from services.approval_dashboard.service import create
 from services.governance.service import create as governance
 from tests.dashboard import story
@@ -54,6 +55,12 @@ async def test_an_approver_decides_differently_with_a_reason(world: World) -> No
     page = (await world.client.get(answer.headers["location"])).text
     assert "Overridden by bob: auto approve" in page
     assert "Block it" in page  # the next thought would be the other way
+
+    queued = (await world.log.read(f"events.intent.{asked.intent_id}"))[0].event
+    assert isinstance(queued, IntentQueued)
+    await world.append(queued.model_copy(update={"attempt": 2}))
+    page = await world.get(f"/intents/{asked.intent_id}")
+    assert "Block it" in page  # also before the new attempt is decided
 
 
 async def test_a_question_that_was_put_to_everybody_says_so(world: World) -> None:

@@ -18,6 +18,7 @@ COMMANDS = """
     up, down, status, doctor
     intent submit, intent list, intent show, intent watch, intent cancel, intent retry
     approvals, approve, reject, mode
+    override, delegation list, delegation add, delegation end
     policy list, policy show, policy adopt, policy retire, policy test, policy simulate
     spec score, spec show, spec render, spec optimize
     build show, build log, build rollback
@@ -31,6 +32,7 @@ OPTIONS = {
     "status": "--watch --uptime",
     "intent submit": "--name --purpose --wait",
     "reject": "--reason",
+    "delegation add": "--until --reason",
     "ssot": "--at --md",
     "audit show": "--intent --service --actor --type --since --until",
     "audit replay": "--to",
@@ -84,7 +86,14 @@ def test_a_system_that_does_not_run_is_not_reachable(
 
 @pytest.mark.parametrize(
     "wrong",
-    ["nonsense", "status --nonsense", "approve", "policy adopt /none.json", "spec score /none.md"],
+    [
+        "nonsense",
+        "status --nonsense",
+        "approve",
+        "policy adopt /none.json",
+        "spec score /none.md",
+        "delegation add eve --until tomorrow --reason away",
+    ],
 )
 def test_wrong_usage_says_so(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(wrong.split()) == 2
