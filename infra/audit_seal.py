@@ -29,6 +29,7 @@ from infra.settings import Settings
 from infra.signing import ensure_keys
 
 IDLE_S = 600.0  # what is fewer than N is sealed after this time
+FIRST_IDLE_S = 5.0  # a new log has something to verify as soon as the start is over
 RETRY_S = 2.0
 _READ = 500
 
@@ -139,8 +140,9 @@ class Sealer:
                     await self._seal()
             while True:
                 raws = []
+                idle_s = IDLE_S if self._newest else FIRST_IDLE_S
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(IDLE_S):
+                    async with asyncio.timeout(idle_s):
                         raws = await reader.next(_READ)
                 async with self._busy:
                     for raw in raws:

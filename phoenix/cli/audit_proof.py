@@ -204,6 +204,8 @@ def _tell(verdict: Verdict, *, as_json: bool) -> None:
 
     def human() -> None:
         word = "holds" if verdict.holds else "DOES NOT HOLD"
+        if not verdict.checkpoints:
+            out.print("not sealed yet, or its checkpoints are gone; `phoenix audit seal` seals it")
         out.print(
             f"the log {word}: {verdict.messages} messages, {verdict.checkpoints} checkpoints,"
             f" as sealed up to {verdict.sealed}"

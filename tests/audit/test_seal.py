@@ -58,6 +58,13 @@ async def test_a_log_that_was_never_sealed_is_sealed_without_waiting_for_more(
     assert world.store.read()[0][0].position == EVERY + 1
 
 
+async def test_a_new_log_is_sealed_once_it_falls_silent_however_small_it_is(world: World) -> None:
+    await world.write(3)
+    async with sealing(world.sealer(every=1000)):
+        await until(lambda: len(world.store.read()[0]) == 1)
+    assert world.store.read()[0][0].position == 3
+
+
 async def test_the_end_seals_the_rest_once_and_nothing_when_nothing_came(world: World) -> None:
     sealer = world.sealer(every=1000)
     await world.write(5)
