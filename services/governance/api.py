@@ -38,6 +38,7 @@ from projections.governance import (
 from services.governance import answers, people_api
 from services.governance.adopt import adopt, retire, signature_of
 from services.governance.assess import Evaluator
+from services.governance.examples import answered
 from services.governance.models import (
     Adoption,
     Check,
@@ -73,7 +74,12 @@ def _evaluation(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[
         path = "/governance"
         tags = ("governance",)
 
-        @post("/check-alignment", status_code=200, opt={"reads": True})
+        @post(
+            "/check-alignment",
+            status_code=200,
+            opt={"reads": True},
+            responses=answered("POST /governance/check-alignment"),
+        )
         async def check(self, data: JSONBody[Check]) -> dict[str, Any]:
             """How an intent would be assessed and decided now. Records nothing."""
             intent = _settled(ctx, data)
@@ -87,7 +93,7 @@ def _evaluation(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[
             answer = answers.assessed(assessment, outcome, at)
             return {**answer, "mode": rules.mode, "bundle_digest": rules.conditions.digest}
 
-        @post("/decide", status_code=200)
+        @post("/decide", status_code=200, responses=answered("POST /governance/decide"))
         async def decide(self, data: JSONBody[ToDecide], request: AnyRequest) -> dict[str, Any]:
             """The recorded decision on an intent; a new intent is submitted first."""
             if data.intent_id is not None:
@@ -99,7 +105,7 @@ def _evaluation(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[
             position = await ctx.log.submit(body, person=person_of(request).name)
             return await _decision(ctx, _canonical_id(intent_id), position)
 
-        @post("/override", status_code=200)
+        @post("/override", status_code=200, responses=answered("POST /governance/override"))
         async def override(
             self, data: JSONBody[OverrideRequest], request: AnyRequest
         ) -> dict[str, Any]:
@@ -135,12 +141,12 @@ def _rules(ctx: Context, rulebook: Rulebook, first_mode: Mode) -> type[Controlle
         path = "/governance"
         tags = ("governance",)
 
-        @get("/mode")
+        @get("/mode", responses=answered("GET /governance/mode"))
         async def mode(self) -> dict[str, Any]:
             """The mode in force, since when and by whom, and whether somebody is present."""
             return _mode(ctx, first_mode)
 
-        @post("/mode", status_code=200)
+        @post("/mode", status_code=200, responses=answered("POST /governance/mode"))
         async def change(self, data: JSONBody[ModeChange], request: AnyRequest) -> dict[str, Any]:
             """Change the mode, or who is present."""
             person = _approver(request)
@@ -173,7 +179,7 @@ def _rules(ctx: Context, rulebook: Rulebook, first_mode: Mode) -> type[Controlle
             await ctx.views.reach(done.position)
             return {**_mode(ctx, first_mode), "position": done.position}
 
-        @get("/policies")
+        @get("/policies", responses=answered("GET /governance/policies"))
         async def policies(self) -> dict[str, Any]:
             """The policies in force, highest priority first, and those retired."""
             conditions = rulebook.conditions()
@@ -187,7 +193,7 @@ def _rules(ctx: Context, rulebook: Rulebook, first_mode: Mode) -> type[Controlle
             }
             return {**answer, "mode": rulebook.current().mode, "signatures": signatures}
 
-        @post("/policies", status_code=201)
+        @post("/policies", status_code=201, responses=answered("POST /governance/policies"))
         async def adopted(self, data: JSONBody[Adoption], request: AnyRequest) -> dict[str, Any]:
             """Adopt a policy or a bundle, after type check and its own tests; same id replaces."""
             person = _approver(request)
@@ -197,7 +203,11 @@ def _rules(ctx: Context, rulebook: Rulebook, first_mode: Mode) -> type[Controlle
             answer = answers.policies(ctx.views.all(POLICIES), conditions.bundle, conditions.digest)
             return {**answer, "position": done.position}
 
-        @delete("/policies/{policy_id:str}", status_code=200)
+        @delete(
+            "/policies/{policy_id:str}",
+            status_code=200,
+            responses=answered("DELETE /governance/policies/{policy_id}"),
+        )
         async def retired(
             self, policy_id: FromPath[str], request: AnyRequest, reason: FromQuery[str] = ""
         ) -> dict[str, Any]:
@@ -210,7 +220,12 @@ def _rules(ctx: Context, rulebook: Rulebook, first_mode: Mode) -> type[Controlle
             answer = answers.policies(ctx.views.all(POLICIES), conditions.bundle, conditions.digest)
             return {**answer, "position": done.position}
 
-        @post("/simulate", status_code=200, opt={"reads": True})
+        @post(
+            "/simulate",
+            status_code=200,
+            opt={"reads": True},
+            responses=answered("POST /governance/simulate"),
+        )
         async def simulated(self, data: JSONBody[Simulation]) -> dict[str, Any]:
             """Run a candidate bundle over every recorded decision and show what would change."""
             return await simulate(ctx, rulebook.conditions().bundle, data)
@@ -223,7 +238,7 @@ def _history(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[Con
         path = "/governance"
         tags = ("governance",)
 
-        @get("/decisions")
+        @get("/decisions", responses=answered("GET /governance/decisions"))
         async def decisions(
             self,
             decision: FromQuery[Decision | None] = None,
@@ -255,7 +270,10 @@ def _history(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[Con
                 cursor=cursor,
             )
 
-        @get("/decisions/{decision_id:str}")
+        @get(
+            "/decisions/{decision_id:str}",
+            responses=answered("GET /governance/decisions/{decision_id}"),
+        )
         async def one(self, decision_id: FromPath[str]) -> dict[str, Any]:
             """One decision (by its id or its intent's) with evidence, conditions and answers."""
             row = _row(ctx, decision_id)
@@ -267,12 +285,17 @@ def _history(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[Con
             intent = intents[0].event.model_dump(mode="json")["intent"] if intents else None
             return {**answer, "intent": intent}
 
-        @post("/decisions/{decision_id:str}/replay", status_code=200, opt={"reads": True})
+        @post(
+            "/decisions/{decision_id:str}/replay",
+            status_code=200,
+            opt={"reads": True},
+            responses=answered("POST /governance/decisions/{decision_id}/replay"),
+        )
         async def again(self, decision_id: FromPath[str]) -> dict[str, Any]:
             """Decide again from what was recorded; ``identical`` compares byte by byte."""
             return await replay(ctx, _row(ctx, decision_id), evaluator.blueprint)
 
-        @get("/audit")
+        @get("/audit", responses=answered("GET /governance/audit"))
         async def audit(
             self,
             intent_id: FromQuery[str | None] = None,

@@ -15,6 +15,7 @@ from infra.commands import execute
 from infra.http import command_id, listing, person_of
 from infra.ports import Context, Meta
 from projections.governance import GLASS
+from services.governance.examples import answered
 from services.governance.models import BreakGlassRequest, DelegationRequest, ReviewRequest
 from services.governance.people import People
 
@@ -32,7 +33,7 @@ def _emergencies(ctx: Context, people: People) -> type[Controller]:
         path = "/governance"
         tags = ("governance",)
 
-        @post("/break-glass", status_code=200)
+        @post("/break-glass", status_code=200, responses=answered("POST /governance/break-glass"))
         async def broken(
             self, data: JSONBody[BreakGlassRequest], request: AnyRequest
         ) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def _emergencies(ctx: Context, people: People) -> type[Controller]:
             )
             return await self._append(request, data.intent_id, lambda s: break_glass(command, s))
 
-        @get("/reviews")
+        @get("/reviews", responses=answered("GET /governance/reviews"))
         async def reviews(self, open: FromQuery[bool] = True, limit: Limit = 50) -> dict[str, Any]:
             """Uses of break-glass that somebody still has to review (or all), newest first."""
             return listing(
@@ -63,7 +64,11 @@ def _emergencies(ctx: Context, people: People) -> type[Controller]:
                 limit=limit,
             )
 
-        @post("/reviews/{intent_id:str}", status_code=200)
+        @post(
+            "/reviews/{intent_id:str}",
+            status_code=200,
+            responses=answered("POST /governance/reviews/{intent_id}"),
+        )
         async def reviewed(
             self, intent_id: FromPath[str], data: JSONBody[ReviewRequest], request: AnyRequest
         ) -> dict[str, Any]:
@@ -107,12 +112,12 @@ def _delegations(ctx: Context, people: People) -> type[Controller]:
         path = "/governance/delegations"
         tags = ("governance",)
 
-        @get("/")
+        @get("/", responses=answered("GET /governance/delegations"))
         async def standing(self) -> dict[str, Any]:
             """Who may answer for whom, and until when."""
             return await _standing(ctx)
 
-        @post("/", status_code=201)
+        @post("/", status_code=201, responses=answered("POST /governance/delegations"))
         async def delegated(
             self, data: JSONBody[DelegationRequest], request: AnyRequest
         ) -> dict[str, Any]:
@@ -128,7 +133,11 @@ def _delegations(ctx: Context, people: People) -> type[Controller]:
             )
             return await self._append(request, lambda s: delegation.delegate(command, s))
 
-        @delete("/{approver:str}/{delegate:str}", status_code=200)
+        @delete(
+            "/{approver:str}/{delegate:str}",
+            status_code=200,
+            responses=answered("DELETE /governance/delegations/{approver}/{delegate}"),
+        )
         async def ended(
             self, approver: FromPath[str], delegate: FromPath[str], request: AnyRequest
         ) -> dict[str, Any]:

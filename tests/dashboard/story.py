@@ -263,6 +263,24 @@ async def asks(world: World, name: str = "team-helper") -> Intent:
     return asked
 
 
+def wishes() -> Intent:
+    """An intent that wants code which a model writes."""
+    fields = [
+        {"name": "amount", "type": "decimal", "required": True, "min": "0"},
+        {"name": "fee", "type": "decimal"},
+    ]
+    fee = {
+        "name": "late_fee",
+        "record": "invoice",
+        "on": ["create", "update"],
+        "does": "The fee is 5 % of the amount.",
+        "sets": ["fee"],
+    }
+    asked = intent("invoice-desk", purpose="Keeps invoices and what is due", tier=2)
+    spec = {"records": [{"name": "invoice", "fields": fields}]}
+    return asked.model_copy(update={"spec": spec, "metadata": {"custom": [fee]}})
+
+
 async def delegated(world: World) -> None:
     """Bob lets Eve answer in his place."""
     until = now() + timedelta(days=3)

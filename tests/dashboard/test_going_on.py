@@ -19,7 +19,6 @@ from services.sovereign_factory.service import create as sovereign_factory
 from tests.dashboard import story
 from tests.dashboard.test_api import sign_in
 from tests.registry.world import World, running
-from tests.spec.test_custom import WISH, wishing
 
 
 @pytest.fixture
@@ -180,7 +179,7 @@ async def test_the_code_that_a_model_was_to_write_can_be_given_up(
     world: World, tmp_path: Path
 ) -> None:
     """Against the factory itself, that has no model here."""
-    wish = wishing(WISH)
+    wish = story.wishes()
     async with running(sovereign_factory, tmp_path / "factory", lead=True) as factory:
         world.ctx.host_url = lambda port: factory.url if port == 8210 else "http://127.0.0.1:1"
         await story.cleared(factory, wish)

@@ -1,0 +1,72 @@
+"""An override opens an intent once, also when the intent-queue's leader is killed over it."""
+
+import os
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.system import System, free_shift, until
+
+pytestmark = pytest.mark.timeout(300)
+
+THINGS = (
+    "sales",
+    "parcels",
+    "rooms",
+    "bicycles",
+    "books",
+    "gardens",
+    "tickets",
+    "trains",
+    "songs",
+    "plants",
+    "boats",
+    "games",
+)
+KILLED_OVER = frozenset(THINGS[2::3])
+
+
+def test_every_override_leads_to_one_new_attempt_whoever_leads(tmp_path: Path) -> None:
+    arguments = ("--services", "intent-queue,governance")
+    system = System(tmp_path / "data", free_shift(), arguments=arguments)
+    system.start()
+    try:
+        ids = {thing: submitted(system, thing) for thing in THINGS}
+        for intent_id in ids.values():
+            system.wait_for(intent_id, "blocked")
+        for thing, intent_id in ids.items():
+            leader = system.leader("intent-queue")
+            body = {"intent_id": intent_id, "decision": "auto_approve", "reason": "a joke"}
+            system.post("governance", "/governance/override", body, expect=200)
+            if thing in KILLED_OVER:  # what follows from it is the leader's, this very moment
+                os.kill(int(leader["pid"]), signal.SIGKILL)
+                until(lambda pid=leader["pid"]: led_by_another(system, pid), timeout_s=10)
+        for intent_id in ids.values():
+            found = system.wait_for(intent_id, "spec_generation")
+            assert (found["attempt"], found["governance_decision"]) == (2, "auto_approve")
+            timeline = system.get("intent-queue", f"/intents/{intent_id}/timeline")
+            types = [line["type"] for line in timeline["items"]]
+            assert types.count("DecisionOverridden") == types.count("IntentFailed") == 1
+            assert types.count("IntentQueued") == types.count("DecisionMade") == 2
+        assert system.stop() == 0
+    finally:
+        if system.process is not None and system.process.poll() is None:
+            system.stop()
+
+
+def submitted(system: System, thing: str) -> str:
+    body = {
+        "service_name": f"list-of-{thing}",
+        "purpose": f"Falsify the audit log about {thing} and list all {thing} by month",
+    }
+    return str(system.post("intent-queue", "/intents/submit", body)["intent_id"])
+
+
+def led_by_another(system: System, pid: int) -> bool:
+    try:
+        now = system.leader("intent-queue")
+    except (httpx.HTTPError, AssertionError):
+        return False
+    return bool(now["pid"] != pid and now["role"] == "active")
