@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -42,7 +43,7 @@ def test_every_override_leads_to_one_new_attempt_whoever_leads(tmp_path: Path) -
             system.post("governance", "/governance/override", body, expect=200)
             if thing in KILLED_OVER:  # what follows from it is the leader's, this very moment
                 os.kill(int(leader["pid"]), signal.SIGKILL)
-                until(lambda pid=leader["pid"]: led_by_another(system, pid), timeout_s=10)
+                until(partial(led_by_another, system, leader["pid"]), timeout_s=10)
         for intent_id in ids.values():
             found = system.wait_for(intent_id, "spec_generation")
             assert (found["attempt"], found["governance_decision"]) == (2, "auto_approve")
