@@ -15,7 +15,12 @@ from domain.recorded import Recorded
 
 Row = TypeVar("Row", bound=BaseModel)
 
-_set = object.__setattr__  # frozen models refuse their own
+# A frozen model refuses to be changed through its own ``__setattr__``.
+_new = object.__new__
+_set_values = vars(BaseModel)["__dict__"].__set__
+_set_fields = vars(BaseModel)["__pydantic_fields_set__"].__set__
+_set_extra = vars(BaseModel)["__pydantic_extra__"].__set__
+_set_private = vars(BaseModel)["__pydantic_private__"].__set__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,7 @@ class Table(Generic[Row]):
     anew      the types whose fold does not look at the row before: it is not looked up
     once      each key is touched by one event only: no row comes before it
     columns   fields of the row that queries filter or sort by (top level; str, int, float, bool)
+    prefix    of them, the one that every key begins with, a slash after it: found without an index
     """
 
     name: str
@@ -44,6 +50,7 @@ class Table(Generic[Row]):
     anew: tuple[type[Event], ...] = ()
     columns: tuple[str, ...] = ()
     once: bool = False
+    prefix: str = ""
 
     def wants(self, event: type[Event]) -> bool:
         """Whether ``keys`` is asked about events of this type."""
@@ -51,16 +58,35 @@ class Table(Generic[Row]):
 
 
 def updated(row: Row, changes: Mapping[str, Any]) -> Row:
-    """Return the row with other values, as ``model_copy`` does in three times the time.
+    """Return the row with other values, as ``model_copy`` does in four times the time.
 
     The values are taken as they are. Rows are frozen, so both may share what has not changed.
     """
-    copy = row.__class__.__new__(row.__class__)
-    _set(copy, "__dict__", {**row.__dict__, **changes})
-    _set(copy, "__pydantic_fields_set__", row.__pydantic_fields_set__)
-    _set(copy, "__pydantic_extra__", None)
-    _set(copy, "__pydantic_private__", None)
-    return copy
+    return made(row.__class__, {**row.__dict__, **changes})
+
+
+def made(kind: type[Row], values: dict[str, Any]) -> Row:
+    """Return a row with *every* field as given, in a third of the time of a validated one.
+
+    For values out of an event, which was validated as it was read. The mapping becomes the row's.
+    """
+    row = _new(kind)
+    _set_values(row, values)
+    _set_fields(row, _FIELDS[kind])
+    _set_extra(row, None)
+    _set_private(row, None)
+    return row
+
+
+class _Fields(dict[type[BaseModel], set[str]]):
+    """The fields of a model, all of them set."""
+
+    def __missing__(self, kind: type[BaseModel]) -> set[str]:
+        self[kind] = set(kind.model_fields)
+        return self[kind]
+
+
+_FIELDS = _Fields()
 
 
 def apply(table: Table[Row], rows: dict[str, Row], recorded: Recorded[Event]) -> dict[str, Row]:

@@ -133,25 +133,42 @@ def decode(
     if subject.startswith(RAW_PREFIX):
         wanted = only is None or RawIntent in only
         return _raw(subject, body, position, time, headers or {}) if wanted else None
+    return decode_stored(subject, body, position, only)
+
+
+def decode_stored(
+    subject: str, body: bytes, position: int, only: Collection[type[Event]] | None
+) -> Recorded[Event] | None:
+    """As ``decode``, of a message that is no raw intent."""
     try:
         envelope = _ENVELOPE.decode(body)
         full_type = envelope.type
-        cls = EVENT_TYPES.get(full_type) or EVENT_TYPES.get(current(full_type))
-        if cls is None:
-            raise UnknownEventType(full_type, f"position {position} on {subject}")
-        if only is not None and cls not in only:
-            return None
-        return Recorded(
-            position=position,
-            event=_event(cls, envelope),
-            subject=subject,
-            id=envelope.id,
-            actor=envelope.actor,
-            correlation_id=envelope.correlationid,
-            causation_id=envelope.causationid,
-            epoch=envelope.epoch,
-            source=envelope.source,
-            traceparent=envelope.traceparent,
+        cls = EVENT_TYPES.get(full_type)
+        if cls is not None:
+            if only is not None and cls not in only:
+                return None
+            # The time joins the fields as it stands, so that all of it is read in one go.
+            event: Event = cls.__pydantic_validator__.validate_json(
+                b'%b,"at":%b}' % (bytes(envelope.data)[:-1], envelope.time)
+            )
+        else:
+            cls = EVENT_TYPES.get(current(full_type))
+            if cls is None:
+                raise UnknownEventType(full_type, f"position {position} on {subject}")
+            if only is not None and cls not in only:
+                return None
+            event = _older(cls, envelope)
+        return Recorded(  # by place, in half the time that names take
+            position,
+            event,
+            subject,
+            envelope.id,
+            envelope.actor,
+            envelope.correlationid,
+            envelope.causationid,
+            envelope.epoch,
+            envelope.source,
+            envelope.traceparent,
         )
     except (MsgspecError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PoisonError(f"position {position} on {subject} cannot be read: {error!r}") from error
@@ -208,17 +225,10 @@ def check(writes: Sequence[Write], fence: Fence | None) -> int | None:
     raise ValueError("a fence needs a write without a version condition")
 
 
-def _event(cls: type[Event], envelope: _Envelope) -> Event:
-    data = bytes(envelope.data)
-    if envelope.type not in EVENT_TYPES:
-        old = orjson.loads(data)
-        old["at"] = orjson.loads(bytes(envelope.time))
-        return cls.model_validate(upcast(envelope.type, old))
-    # The time joins the fields as it stands, so that all of it is read in one go.
-    event: Event = cls.__pydantic_validator__.validate_json(
-        b'%b,"at":%b}' % (data[:-1], envelope.time)
-    )
-    return event
+def _older(cls: type[Event], envelope: _Envelope) -> Event:
+    old = orjson.loads(bytes(envelope.data))
+    old["at"] = orjson.loads(bytes(envelope.time))
+    return cls.model_validate(upcast(envelope.type, old))
 
 
 def _raw(

@@ -20,6 +20,8 @@ import structlog
 from pydantic import BaseModel
 
 from domain.errors import Invalid
+from domain.event import Event
+from domain.recorded import Recorded
 from domain.view import Table
 from infra.ports import Page
 
@@ -70,14 +72,23 @@ class Rows(Generic[Row]):
         hot = self._hot.get(key)
         return self.table.row.model_validate_json(body) if hot is None else hot[0]
 
-    def before(self, db: sqlite3.Connection, key: str) -> Row | None:
-        """The row that a batch's first event of this key is folded into."""
-        if self.table.once or key in self._new:
-            return self.changed.get(key)
-        row = self.get(db, key)
-        if row is None and key not in self.changed:
-            self._new.add(key)
-        return row
+    def fold(self, db: sqlite3.Connection, events: Sequence[Recorded[Event]]) -> None:
+        """Fold a batch, or a part of it, into ``fresh``."""
+        table, fresh = self.table, self.fresh
+        keys, fold, wanted, anew = table.keys, table.fold, table.events, table.anew
+        for recorded in events:
+            kind = type(recorded.event)
+            if wanted and kind not in wanted:
+                continue
+            alone = table.once or kind in anew
+            for key in keys(recorded):
+                if alone:
+                    fresh[key] = fold(None, recorded, key)
+                    continue
+                before = fresh[key] if key in fresh else self._before(db, key)
+                after = fold(before, recorded, key)
+                if after is not before:
+                    fresh[key] = after
 
     def settle(self) -> None:
         """The batch is folded: its changes count."""
@@ -87,13 +98,14 @@ class Rows(Generic[Row]):
     def write(self, db: sqlite3.Connection) -> None:
         """Bring the changes into the file, within the transaction that is under way."""
         inserts: list[list[Any]] = []
+        to_json = self.table.row.__pydantic_serializer__.to_json  # as model_dump_json, sooner
         for key, row in self.changed.items():
-            hot = self._drop(key)
+            hot = None if self.table.once else self._drop(key)
             if row is None:
                 if key not in self._new:
                     db.execute(self._delete, (key,))
                 continue
-            body = row.model_dump_json()
+            body = to_json(row).decode()
             if hot is None:
                 columns = [getattr(row, column) for column in self.table.columns]
                 inserts.append([key, body, *columns])
@@ -105,6 +117,15 @@ class Rows(Generic[Row]):
             db.executemany(self._insert, inserts)
         self.changed.clear()
         self._new.clear()
+
+    def _before(self, db: sqlite3.Connection, key: str) -> Row | None:
+        """The row that a batch's first event of this key is folded into."""
+        if key in self._new:
+            return self.changed.get(key)
+        row = self.get(db, key)
+        if row is None and key not in self.changed:
+            self._new.add(key)
+        return row
 
     def _update(self, db: sqlite3.Connection, key: str, was: Row, row: Row, body: str) -> None:
         # Only what changed: every column named here costs the update of an index.
@@ -297,6 +318,7 @@ class ViewFile:
         db.execute("PRAGMA journal_mode = WAL")
         # NORMAL: a power loss may drop the newest rows and their checkpoint: folded again.
         db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint waits for the disk
         db.execute("CREATE TABLE IF NOT EXISTS checkpoint (position INTEGER NOT NULL)")
         db.execute("INSERT INTO checkpoint SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM checkpoint)")
         for rows in self._rows.values():
@@ -307,7 +329,7 @@ class ViewFile:
                 f"CREATE TABLE IF NOT EXISTS {name}"
                 f" (key TEXT PRIMARY KEY, body TEXT NOT NULL{columns}) WITHOUT ROWID"
             )
-            for column in table.columns:
+            for column in set(table.columns) - {table.prefix}:
                 index = quoted(f"{table.name}_{column}")
                 db.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {name} ({quoted(column)}, key)")
         return db
@@ -341,6 +363,9 @@ def _where(table: Table[Any], where: Mapping[str, object]) -> tuple[str, list[An
         else:
             conditions.append(f"{column} IS ?")
             values.append(wanted)
+            if name == table.prefix:  # the range holds more where a value has slashes of its own
+                conditions.append("key > ? AND key < ?")
+                values += [f"{wanted}/", f"{wanted}0"]  # 0 comes after the slash
     return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
 
 

@@ -20,7 +20,6 @@ from pydantic import BaseModel
 
 from domain.errors import TransientError
 from domain.event import Event
-from domain.recorded import Recorded
 from domain.view import Table
 from infra.ports import Batch, EventLog, Subscription
 from infra.view_file import CHANGES_MAX, COMMIT_S, Rows, ViewFile
@@ -44,7 +43,6 @@ class SqliteViews(ViewFile):
         self._directory = directory
         super().__init__(directory / f"views-{_signature(tables)}.sqlite", tables)
         self._tables = tuple(tables)
-        self._concerned = _Concerned(self._rows.values())
         self._horizon = self._applied
         self._pending = 0
         self._subscription: Subscription | None = None
@@ -104,9 +102,9 @@ class SqliteViews(ViewFile):
         """Fold one batch: all of it or, when an event cannot be folded, nothing."""
         self._usable()
         try:
-            for recorded in batch.events:
-                if recorded.position > self._applied:
-                    self._fold(recorded)
+            events = [event for event in batch.events if event.position > self._applied]
+            for rows in self._rows.values():
+                rows.fold(self._db, events)
         except BaseException:
             for rows in self._rows.values():
                 rows.fresh.clear()
@@ -194,38 +192,11 @@ class SqliteViews(ViewFile):
                 self._horizon = horizon
                 self.wake()
 
-    def _fold(self, recorded: Recorded[Event]) -> None:
-        kind = type(recorded.event)
-        for rows in self._concerned[kind]:
-            table, fresh = rows.table, rows.fresh
-            if kind in table.anew:
-                for key in table.keys(recorded):
-                    fresh[key] = table.fold(None, recorded, key)
-                continue
-            for key in table.keys(recorded):
-                before = fresh[key] if key in fresh else rows.before(self._db, key)
-                after = table.fold(before, recorded, key)
-                if after is not before:
-                    fresh[key] = after
-
     def _drop_older_files(self) -> None:
         self.commit()
         for path in self._directory.glob("views-*.sqlite*"):
             if not path.name.startswith(self._path.name):
                 path.unlink(missing_ok=True)
-
-
-class _Concerned(dict[type[Event], tuple[Rows[Any], ...]]):
-    """The rows that an event may change, by its type; filled as types come."""
-
-    def __init__(self, every: Iterable[Rows[Any]]) -> None:
-        super().__init__()
-        self._every = tuple(every)
-
-    def __missing__(self, kind: type[Event]) -> tuple[Rows[Any], ...]:
-        found = tuple(rows for rows in self._every if rows.table.wants(kind))
-        self[kind] = found
-        return found
 
 
 def _signature(tables: Iterable[Table[Any]]) -> str:

@@ -55,7 +55,7 @@ from domain.intent import (
     Status,
 )
 from domain.recorded import Recorded
-from domain.view import Table, updated
+from domain.view import Table, made, updated
 
 INTENT_SUBJECTS = (
     "events.intent.>",
@@ -310,12 +310,15 @@ def _next_phase(
         closed = updated(last, {"status": "done", "duration_seconds": seconds})
         done = (*lifecycle[:-1], closed)
     over = status not in OPEN
-    phase = Phase(
-        phase=status,
-        status="done" if over else "active",
-        timestamp=event.at,
-        duration_seconds=0.0 if over else None,
-        position=position,
+    phase = made(
+        Phase,
+        {
+            "phase": status,
+            "status": "done" if over else "active",
+            "timestamp": event.at,
+            "duration_seconds": 0.0 if over else None,
+            "position": position,
+        },
     )
     return (*done, phase)
 
@@ -484,14 +487,17 @@ def _timeline_keys(recorded: AnyRecorded) -> Iterable[str]:
 
 def _fold_timeline(_: TimelineRow | None, recorded: AnyRecorded, key: str) -> TimelineRow | None:
     event = recorded.event
-    return TimelineRow(
-        intent_id=key.rpartition("/")[0],
-        position=recorded.position,
-        type=event.type.split(".")[0],
-        at=event.at,
-        actor=recorded.actor,
-        epoch=recorded.epoch,
-        summary=summary(event),
+    return made(
+        TimelineRow,
+        {
+            "intent_id": key.rpartition("/")[0],
+            "position": recorded.position,
+            "type": event.type.split(".")[0],
+            "at": event.at,
+            "actor": recorded.actor,
+            "epoch": recorded.epoch,
+            "summary": summary(event),
+        },
     )
 
 
@@ -583,11 +589,12 @@ INTENTS = Table(
 )
 TIMELINE = Table(
     name="timeline",
-    version=1,
+    version=2,
     subjects=INTENT_SUBJECTS,
     row=TimelineRow,
     keys=_timeline_keys,
     fold=_fold_timeline,
     once=True,
     columns=("intent_id",),  # by key they are in the order of the log
+    prefix="intent_id",
 )

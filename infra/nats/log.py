@@ -334,11 +334,11 @@ class JetStreamSubscription:
     def _decode(self, raws: list[Raw]) -> list[Recorded[Event]]:
         """What is asked for and can be read, up to the first message that cannot."""
         events: list[Recorded[Event]] = []
-        position = self._given
+        position, wanted, only = self._given, self._wanted, self._events
         try:
             for raw in raws:
-                if raw.subject in self._wanted:
-                    recorded = _decoded_raw(raw, self._events)
+                if raw.subject in wanted:
+                    recorded = _decoded_raw(raw, only)
                     if recorded is not None:
                         events.append(recorded)
                 position = raw.position
@@ -421,7 +421,7 @@ def _decoded(stored: Stored) -> Recorded[Event]:
 
 def _decoded_raw(raw: Raw, only: Collection[type[Event]] | None) -> Recorded[Event] | None:
     if not raw.subject.startswith(codec.RAW_PREFIX):
-        return codec.decode(raw.subject, raw.data, position=raw.position, time=_EPOCH, only=only)
+        return codec.decode_stored(raw.subject, raw.data, raw.position, only)
     return codec.decode(
         raw.subject,
         raw.data,

@@ -68,6 +68,7 @@ class StreamReader:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> "StreamReader":
+        self._clock = asyncio.get_running_loop().time
         self._nc.on_reconnect.append(self._broken.set)
         self._task = asyncio.create_task(self._run(), name=f"read-{self._stream}")
         return self
@@ -220,7 +221,7 @@ class StreamReader:
         self._nc.push(f"PUB $JS.API.CONSUMER.DELETE.{self._stream}.{name}  0\r\n\r\n".encode())
 
     def _arrived(self, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
-        self._heard = asyncio.get_running_loop().time()
+        self._heard = self._clock()
         # $JS.ACK.<stream>.<consumer>.<delivered>.<position>.<number>.<time>.<pending>, or with
         # <domain>.<account> after ACK and a token at the end.
         parts = reply.split(b".")

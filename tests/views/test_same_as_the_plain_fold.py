@@ -8,15 +8,16 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from domain.event import EVENT_TYPES, Event
 from domain.intent import RawIntent
 from domain.recorded import Recorded
-from domain.view import Table, apply, updated
+from domain.view import Table, apply, made, updated
 from infra.codec import decode
 from infra.ports import Batch
 from infra.views import SqliteViews
+from projections.intents import TimelineRow
 from tests.history.samples import read
 from tests.support.memory import T0
 from tests.support.tables import tables
@@ -149,3 +150,14 @@ def test_an_updated_row_is_what_model_copy_makes() -> None:
     with pytest.raises(ValueError, match="frozen"):
         mine.name = "b"  # type: ignore[misc]
     assert mine.model_copy() == mine
+
+
+def test_a_made_row_is_what_validation_makes() -> None:
+    values = {"intent_id": "a", "position": 3, "type": "X", "at": T0}
+    values |= {"actor": "", "epoch": 0, "summary": ""}
+    mine, theirs = made(TimelineRow, dict(values)), TimelineRow.model_validate(values)
+    assert mine == theirs
+    assert mine.model_dump_json() == theirs.model_dump_json()
+    assert mine.model_fields_set == theirs.model_fields_set
+    with pytest.raises(ValidationError):
+        mine.actor = "b"  # type: ignore[misc]

@@ -115,6 +115,48 @@ def test_a_batch_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
     assert broken.get(COUNTS, "a") == Count(name="a", times=1)
 
 
+class Step(BaseModel):
+    name: str
+    reason: str
+
+
+def test_rows_are_found_by_what_their_keys_begin_with(tmp_path: Path) -> None:
+    """Without an index, and only those: names hold slashes and whatever sorts beside them."""
+    steps: Table[Step] = Table(
+        name="steps",
+        version=1,
+        subjects=("events.intent.>",),
+        row=Step,
+        keys=lambda recorded: (f"{recorded.event.intent_id}/{recorded.position:015d}",),
+        fold=lambda _, r, key: Step(name=key.rpartition("/")[0], reason=r.event.reason),
+        once=True,
+        columns=("name",),
+        prefix="name",
+    )
+    names = ["a", "a/b", "a0", "a/", "ab", "a.", "", "ä", "A", "a"]
+    views = SqliteViews(tmp_path, [steps])
+    views.apply(batch(*(at(n, cancelled(name, str(n))) for n, name in enumerate(names, 1))))
+    for name in [*names, "b", "%"]:
+        expected = [str(n) for n, other in enumerate(names, 1) if other == name]
+        assert [row.reason for row in views.all(steps, name=name)] == expected
+        assert views.count(steps, name=name) == len(expected)
+        page = views.page(steps, where={"name": name}, limit=500)
+        assert [row.reason for row in page.rows] == expected
+    assert views.count(steps, name=["a", "ab"]) == 3
+    (file,) = tmp_path.glob("views-*.sqlite")
+    with closing(sqlite3.connect(file)) as db:
+        assert not db.execute(
+            "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE INDEX%'"
+        ).fetchall()
+        plan = str(
+            db.execute(
+                "EXPLAIN QUERY PLAN SELECT body FROM steps WHERE name IS 'a'"
+                " AND key > 'a/' AND key < 'a0' ORDER BY key"
+            ).fetchall()
+        )
+    assert "USING PRIMARY KEY" in plan, plan
+
+
 async def test_a_changed_view_is_built_anew_beside_the_old_one(tmp_path: Path) -> None:
     log = MemoryLog()
     await append(log, cancelled("a"), cancelled("a"))
