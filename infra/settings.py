@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     blueprint: Path | None = None
     source: Path | None = None  # what components are built from; unset: the installed source
     model: str = "claude-sonnet-5-5"
+    model_read_usd: float | None = Field(default=None, ge=0)  # a million tokens; both or no cost
+    model_written_usd: float | None = Field(default=None, ge=0)
     sandbox: Literal["auto", "bubblewrap", "landlock", "process"] = "auto"
     log_format: Literal["auto", "json", "console"] = "auto"
     queue_capacity: int = Field(default=1000, ge=1, le=100_000)

@@ -8,6 +8,7 @@ Invariants  the answer comes within ``budget_s``; the model may raise risk and a
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -23,7 +24,24 @@ from infra.claude.prompt import Verdict, system_blocks, user_text
 RISKS: tuple[RiskLevel, ...] = ("low", "medium", "high", "critical")
 MAX_TOKENS = 4000
 _FAILURES_BEFORE_REST = 3
+_TO_CACHE, _FROM_CACHE = 1.25, 0.1  # of the price of reading: into the prompt cache, out of it
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """US dollars for a million tokens: what the model reads, and what it writes."""
+
+    read_usd: float
+    written_usd: float
+
+    def of(self, used: Any) -> float:
+        """The cost of one answer by its ``usage``."""
+        to_cache = used.cache_creation_input_tokens or 0
+        from_cache = used.cache_read_input_tokens or 0
+        read = used.input_tokens + _TO_CACHE * to_cache + _FROM_CACHE * from_cache
+        usd: float = read * self.read_usd + used.output_tokens * self.written_usd
+        return round(usd / 1_000_000, 6)
 
 
 class NoVerdict(Exception):
@@ -46,9 +64,11 @@ class ClaudeEvaluator:
         budget_s: float = 30.0,
         retries: int = 2,
         rest_s: float = 30.0,
+        prices: Prices | None = None,
     ) -> None:
         """``base_url`` None: as the SDK reads it from ``ANTHROPIC_BASE_URL``. ``rest_s``: how long
-        the model is left alone after several failures in a row."""
+        the model is left alone after several failures in a row. ``prices`` None: no cost is
+        recorded."""
         self._blueprint = blueprint
         self._policies = policies
         self._api_key = api_key
@@ -57,6 +77,7 @@ class ClaudeEvaluator:
         self._budget_s = budget_s
         self._retries = retries
         self._rest_s = rest_s
+        self._prices = prices
         self._client: Any = None
         self._failures = 0
         self._rest_until = 0.0
@@ -74,7 +95,8 @@ class ClaudeEvaluator:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._budget_s):
-                verdict, usage = await self._ask(intent)
+                message, usage = await self._ask(intent)
+            verdict = _verdict(message)  # whatever it says was paid for, so usage is known first
         except TimeoutError:
             return self._failed(floor, usage, f"no answer within {self._budget_s:g} s", started)
         except NoVerdict as error:
@@ -111,7 +133,7 @@ class ClaudeEvaluator:
         if self._client is not None:
             await self._client.close()
 
-    async def _ask(self, intent: Intent) -> tuple[Verdict, Usage]:
+    async def _ask(self, intent: Intent) -> tuple[Any, Usage]:
         sdk = await self._sdk()
         request: dict[str, Any] = {
             "model": self._model,
@@ -135,8 +157,9 @@ class ClaudeEvaluator:
             output_tokens=message.usage.output_tokens,
             cached_tokens=message.usage.cache_read_input_tokens or 0,
             attempts=1 + int(raw.retries_taken),
+            cost_usd=self._prices.of(message.usage) if self._prices else None,
         )
-        return _verdict(message), usage
+        return message, usage
 
     async def _sdk(self) -> Any:
         """The SDK, imported where it is used (it takes seconds) and not on the event loop."""

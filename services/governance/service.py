@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from domain.rubric import Blueprint
-from infra.claude import ClaudeEvaluator
+from infra.claude import ClaudeEvaluator, Prices
 from infra.ports import Context, Term
 from projections.governance import APPROVALS, DECISIONS, GLASS, MODE, TABLES, UNDECIDED
 from services.governance.api import routes
@@ -95,7 +95,14 @@ def _evaluator(ctx: Context, blueprint: Blueprint, rulebook: Rulebook) -> Evalua
         lambda: rulebook.conditions().bundle.policies,
         api_key=key.get_secret_value(),
         model=ctx.settings.model,
+        prices=_prices(ctx.settings.model_read_usd, ctx.settings.model_written_usd),
     )
+
+
+def _prices(read_usd: float | None, written_usd: float | None) -> Prices | None:
+    if read_usd is None or written_usd is None:
+        return None
+    return Prices(read_usd, written_usd)
 
 
 def create(ctx: Context) -> Governance:

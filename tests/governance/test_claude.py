@@ -16,7 +16,7 @@ from domain.governance_events import AlignmentAssessed, DecisionMade
 from domain.policy import decide_by, inputs_of
 from domain.rubric import evaluate
 from infra.cel import MODES, shipped
-from infra.claude import ClaudeEvaluator
+from infra.claude import ClaudeEvaluator, Prices
 from infra.claude.evaluator import NoVerdict
 from tests.governance.labelled import BLUEPRINT, CONDITIONS
 from tests.governance.world import governance, intent_of
@@ -71,7 +71,7 @@ def _evaluator(fake: FakeClaude, **given: Any) -> ClaudeEvaluator:
 
 
 async def test_a_good_answer_is_the_assessment_and_its_cost_is_recorded() -> None:
-    async with claude(verdict()) as (evaluator, _fake):
+    async with claude(verdict(), prices=Prices(3.0, 15.0)) as (evaluator, _fake):
         found = await evaluator.assess(intent_of(REVENUE))
     assert (found.evaluator, found.alignment_score, found.risk_level) == ("claude", 0.94, "low")
     assert found.reasoning == GOOD["reasoning"]
@@ -82,6 +82,16 @@ async def test_a_good_answer_is_the_assessment_and_its_cost_is_recorded() -> Non
     assert (usage.message_id, usage.input_tokens, usage.output_tokens) == ("msg_fake", 120, 80)
     assert (usage.cached_tokens, usage.attempts, usage.fallback_reason) == (3000, 1, "")
     assert len(usage.prompt_digest) == 64
+    assert usage.cost_usd == 0.00246  # 120 read, 3000 at a tenth from the cache, 80 written
+
+
+async def test_an_answer_that_is_of_no_use_was_paid_for_all_the_same() -> None:
+    step = Reply("I cannot help with that.", "refusal")
+    async with claude(step, prices=Prices(3.0, 15.0)) as (evaluator, _fake):
+        usage = (await evaluator.assess(intent_of(REVENUE))).usage
+    assert usage is not None
+    assert usage.fallback_reason == "the model stopped early: refusal"
+    assert (usage.message_id, usage.cost_usd) == ("msg_fake", 0.00246)
 
 
 async def test_the_blueprint_comes_first_and_cached_and_the_intent_is_fenced_data() -> None:
@@ -233,13 +243,15 @@ async def test_with_a_key_the_service_asks_claude_and_records_what_it_said(
     with fake_claude(verdict(risk_level="medium", risk_factors=["currency"])) as fake:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", fake.url)
         monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
-        async with governance(tmp_path) as world:
+        async with governance(tmp_path, model_read_usd=3, model_written_usd=15) as world:
             intent = await world.queue(REVENUE)
             assessed, made, _ = await world.decided(intent, count=3)
             await world.service._evaluator.close()  # type: ignore[attr-defined]
     assert isinstance(assessed, AlignmentAssessed)
     assert isinstance(made, DecisionMade)
     assert assessed.assessment.evaluator == "claude"
+    assert assessed.assessment.usage is not None
+    assert assessed.assessment.usage.cost_usd == 0.00246
     assert "currency" in assessed.assessment.risk_factors
     assert made.decision == "requires_approval"
     assert made.inputs["evaluator"] == "claude"
