@@ -43,6 +43,7 @@ class Rows(Generic[Row]):
         self.table = table
         self.fresh: dict[str, Row | None] = {}  # changed by the batch that is being folded
         self.changed: dict[str, Row | None] = {}  # not in the file yet
+        self._wanted, self._anew = frozenset(table.events), frozenset(table.anew)
         self._new: set[str] = set()  # of those, the keys that the file does not have
         self._hot: OrderedDict[str, tuple[Row, int]] = OrderedDict()  # as in the file; JSON length
         self._hot_bytes = 0
@@ -75,7 +76,7 @@ class Rows(Generic[Row]):
     def fold(self, db: sqlite3.Connection, events: Sequence[Recorded[Event]]) -> None:
         """Fold a batch, or a part of it, into ``fresh``."""
         table, fresh = self.table, self.fresh
-        keys, fold, wanted, anew = table.keys, table.fold, table.events, table.anew
+        keys, fold, wanted, anew = table.keys, table.fold, self._wanted, self._anew
         for recorded in events:
             kind = type(recorded.event)
             if wanted and kind not in wanted:
