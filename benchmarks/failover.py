@@ -35,8 +35,8 @@ from phoenix import sockets
 from phoenix.forker import Forker
 from phoenix.group import Group, Plan, Release
 from phoenix.lease import Timing
-from tests.phoenix.running import free_base
 from tests.support.nats import running_server, settings_for
+from tests.support.ports import free_base
 
 LEASE_S = 2.0
 SUBJECT = "events.service.bench"

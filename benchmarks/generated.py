@@ -8,10 +8,8 @@ what the platform's own log takes from as many writers on as many cores, with no
 """
 
 import asyncio
-import contextlib
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -34,6 +32,7 @@ from infra.nats.log import JetStreamLog
 from infra.ports import Meta, Write
 from infra.settings import NATS_PORT, Settings
 from infra.spec_cel import judge
+from tests.support.ports import free_port
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "revenue-analytics.json"
 RECORDS = 2000
@@ -43,14 +42,6 @@ LIMIT = "versioned appends, the log alone"
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 Once = Callable[["Client", int], Awaitable[None]]
-
-
-def port_free() -> int:
-    for port in range(20_000, 32_000):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no free port")
 
 
 class Client:
@@ -141,7 +132,7 @@ class Running:
             file = directory / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
-        self.port = port_free()
+        self.port = free_port()
         command = [sys.executable, "-c", SERVE, project.package, str(self.port), str(directory)]
         paths = f"{Path(__file__).parents[1]}{os.pathsep}{directory}"
         self.process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths, **env})
@@ -227,7 +218,7 @@ async def run(seconds: float) -> list[Figure]:
         figures = await measured(spec, Path(directory), memory, seconds, "log in memory")
     with tempfile.TemporaryDirectory() as directory:
         data_dir = Path(directory) / "data"
-        settings = Settings(data_dir=data_dir, port_shift=port_free() - NATS_PORT)
+        settings = Settings(data_dir=data_dir, port_shift=free_port() - NATS_PORT)
         server = EmbeddedServer(data_dir, settings.nats_port, sync="always")
         await server.start()
         try:

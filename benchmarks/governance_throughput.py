@@ -42,7 +42,8 @@ from infra.nats.setup import EVENTS
 from infra.nats.writer import Ack, Message, StreamWriter
 from infra.settings import Settings
 from tests.governance.labelled import FILE
-from tests.integration.system import System, free_shift
+from tests.integration.system import System
+from tests.support.ports import free_shift
 
 NAME = "governance_throughput"
 GOAL = 1000.0

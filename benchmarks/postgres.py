@@ -7,13 +7,14 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 START_S = 30.0
 STOP_S = 20.0
@@ -38,7 +39,7 @@ def postgres() -> Iterator[str]:
     try:
         if account is not None:
             shutil.chown(folder, account, None)
-        data, port = folder / "data", _free_port()
+        data, port = folder / "data", free_port()
         subprocess.run(
             [binaries / "initdb", "-D", data, "-A", "trust", "-U", USER, "-E", "UTF8"],
             check=True,
@@ -91,12 +92,6 @@ def _account() -> str | None:
         return pwd.getpwnam("postgres").pw_name
     except KeyError:
         raise Missing("there is no user postgres to run PostgreSQL as") from None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait(log: Path, server: "subprocess.Popen[bytes]") -> None:

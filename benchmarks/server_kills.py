@@ -23,7 +23,8 @@ from infra.nats.embedded import EmbeddedServer
 from infra.nats.log import JetStreamLog
 from infra.settings import Settings
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.nats import free_port, settings_for
+from tests.support.nats import settings_for
+from tests.support.ports import free_port
 
 PARTS = {"embedded": 20, "three": 20}
 WRITES_AGAIN_S = 60.0

@@ -18,10 +18,9 @@ import httpx
 import psutil
 
 from benchmarks.report import Figure, save, show, spread
-from infra.settings import BASE_PORTS, NATS_PORT
 from phoenix import remote
 from tests.phoenix.running import until
-from tests.support.nats import PORTS, free_port
+from tests.support.ports import free_shift
 
 START_S = 60.0
 UP = "from phoenix.cli import main; main()"
@@ -84,17 +83,6 @@ async def state(data_dir: Path) -> dict[str, dict[str, Any]]:
 
 async def falls(data_dir: Path) -> list[tuple[float, float]]:
     return [await fall(data_dir, group) for group in (await state(data_dir)).values()]
-
-
-def free_shift() -> int:
-    """A port shift with which nothing that the system binds is taken."""
-    shift = free_port() - NATS_PORT
-    while shift + NATS_PORT < PORTS.stop:
-        wanted = [base + step + shift for base in BASE_PORTS.values() for step in (0, 1000, 2000)]
-        if not {c.laddr.port for c in psutil.net_connections("tcp") if c.laddr} & set(wanted):
-            return shift
-        shift += 1
-    raise RuntimeError("no free ports")
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.system import System, free_shift
+from tests.integration.system import System
+from tests.support.ports import free_shift
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import httpx
 
 from infra.components import ABOUT, SHARED
 from infra.settings import PORT_STEP
-from tests.integration.system import System, free_shift, until
+from tests.integration.system import System, until
+from tests.support.ports import free_shift
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -24,7 +24,8 @@ from eventsourcing.persistence import (
 
 from infra.eventsourcing_jetstream import JetStreamApplicationRecorder
 from tests.eventsourcing.support import environment, factory
-from tests.support.nats import Server, free_port, running_server
+from tests.support.nats import Server, running_server
+from tests.support.ports import free_port
 
 
 @pytest.fixture

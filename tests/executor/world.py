@@ -37,6 +37,7 @@ from infra.signing import public_key
 from services.build_executor.service import BuildExecutor
 from services.build_executor.work import Step, building
 from tests.support.context import World, running
+from tests.support.ports import free_shift
 
 T0 = datetime(2030, 1, 1, tzinfo=UTC)
 SPEC: dict[str, Any] = {
@@ -229,23 +230,6 @@ def _intent(document: dict[str, Any], **fields: Any) -> Intent:
 
 
 intent_of = _intent
-
-
-def free_shift() -> int:
-    """A shift under which the first generated ports are free on this host."""
-    for shift in range(31_000, 40_000, 97):
-        if all(_free(8300 + n + PORT_STEP * k + shift) for n in range(3) for k in range(3)):
-            return shift
-    raise RuntimeError("no free range of ports")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 @contextlib.asynccontextmanager

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,32 +16,13 @@ from typing import Any
 import httpx
 import psutil
 
-from infra.settings import BASE_PORTS, PORT_STEP
+from infra.settings import BASE_PORTS
 from phoenix import takeover
+from tests.support.ports import free_shift
 
 START_BOUND_S = 90.0
 STOP_BOUND_S = 40.0
 _HEALTHY = re.compile(r"(\d+) instances healthy after ([\d.]+) s")
-
-
-def free_shift() -> int:
-    """A port shift under which every port of the built-in services is free."""
-    ports = [base + PORT_STEP * n for base in BASE_PORTS.values() for n in range(3)]
-    ports += [4222, *(8300 + PORT_STEP * n for n in range(3))]
-    for shift in range(12_000, 30_000, 50):
-        if all(_free(port + shift) for port in ports):
-            return shift
-    raise RuntimeError("no free range of ports")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 @dataclass

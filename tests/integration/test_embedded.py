@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.system import System, free_shift, running
+from tests.integration.system import System, running
+from tests.support.ports import free_shift
 
 START_AGAIN_S = 4.0
 

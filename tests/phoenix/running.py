@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,22 +17,11 @@ from phoenix.forker import Forker
 from phoenix.group import Group, Plan, Release
 from phoenix.journal import Journal
 from tests.support.nats import Server, settings_for
+from tests.support.ports import free_base
 
 TINY = Release(reference="tests.phoenix.tiny:create", version="1")
 LEASE_S = 1.0
 HEARTBEAT_S = 1.0
-
-
-def free_base(count: int = 3, *, above: int = 0) -> int:
-    """A base port whose steps are all free; runs side by side look in different places."""
-    start = 20_100 + os.getpid() * 7 % 8000
-    for base in range(max(start, above + 1), 29_000):
-        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
-            for port in sockets.slot_ports(base, count, PORT_STEP):
-                probe = probes.enter_context(socket.socket())
-                probe.bind(("127.0.0.1", port))
-            return base
-    raise RuntimeError("no free ports")
 
 
 async def until(

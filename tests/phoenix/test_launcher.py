@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.phoenix.command import Command, family, gone
-from tests.phoenix.running import free_base, until
-from tests.support.nats import free_port
+from tests.phoenix.running import until
+from tests.support.ports import free_base, free_port
 
 
 @pytest.fixture

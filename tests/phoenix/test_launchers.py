@@ -12,8 +12,9 @@ import orjson
 import pytest
 
 from tests.phoenix.command import Command, family, gone
-from tests.phoenix.running import free_base, until
+from tests.phoenix.running import until
 from tests.support.nats import Server
+from tests.support.ports import free_base
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ async def both(server: Server, tmp_path: Path) -> AsyncIterator[tuple[Command, C
     words = orjson.loads((server.data_dir / "nats" / "credentials.json").read_bytes())
     url = {"PHOENIX_NATS_URL": f"nats://owner:{words['owner']}@127.0.0.1:{server.port}"}
     first = Command(tmp_path / "first", free_base(), server.port, url)
-    second = Command(tmp_path / "second", free_base(above=first.base), server.port, url)
+    second = Command(tmp_path / "second", free_base(), server.port, url)
     try:
         first.start()
         await first.whole()

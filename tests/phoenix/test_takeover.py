@@ -21,8 +21,9 @@ from infra.nats.log import JetStreamLog
 from phoenix import takeover
 from tests.phoenix.command import Command, family, gone
 from tests.phoenix.fire import Fire, compare
-from tests.phoenix.running import free_base, until
-from tests.support.nats import free_port, settings_for
+from tests.phoenix.running import until
+from tests.support.nats import settings_for
+from tests.support.ports import free_base, free_port
 
 
 @pytest.fixture

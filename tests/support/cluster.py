@@ -5,8 +5,6 @@
 
 import asyncio
 import contextlib
-import os
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from infra.nats import api, setup
 from infra.nats.connection import connect
 from infra.nats.embedded import BATCH_MAX, answers, binary
 from infra.nats.log import JetStreamLog
+from tests.support.ports import free_port
 
 _CONFIG = """\
 server_name: "{name}"
@@ -91,7 +90,7 @@ class Cluster:
 def running_cluster(folder: Path) -> Iterator[Cluster]:
     """Three servers that have elected a leader."""
     for attempt in range(ATTEMPTS):
-        ports = _free_ports(6, above=20_000 + 1_000 * (os.getpid() % 10) + 20 * attempt)
+        ports = [free_port() for _ in range(6)]
         here = folder / f"{attempt}"
         here.mkdir()
         with Cluster(here, ports) as three:
@@ -123,17 +122,6 @@ async def fresh_log_on_three(url: str) -> AsyncIterator[JetStreamLog]:
     finally:
         await events.close()
         await nc.close()
-
-
-def _free_ports(count: int, *, above: int) -> list[int]:
-    found: list[int] = []
-    for port in range(above, 32_000):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise RuntimeError("no free ports")
 
 
 async def _elected(three: Cluster) -> None:

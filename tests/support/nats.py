@@ -7,7 +7,6 @@
 
 import asyncio
 import contextlib
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -20,17 +19,7 @@ from infra.nats.connection import Connection, Role, open_connection
 from infra.nats.embedded import answers, binary, write_config
 from infra.nats.log import JetStreamLog
 from infra.settings import NATS_PORT, Settings
-
-PORTS = range(20_000, 32_000)  # below the ports that the system hands out for connections
-
-
-def free_port() -> int:
-    """A port that nobody listens on and that settings can express as a port shift."""
-    for port in PORTS:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no free port")
+from tests.support.ports import free_port
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:

@@ -19,7 +19,8 @@ from infra.nats.connection import connect, credentials_file, open_connection
 from infra.nats.embedded import EmbeddedServer, ServerError
 from infra.nats.log import JetStreamLog
 from infra.settings import Settings
-from tests.support.nats import free_port, settings_for, until
+from tests.support.nats import settings_for, until
+from tests.support.ports import free_port
 
 
 @pytest.fixture

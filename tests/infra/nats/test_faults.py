@@ -22,7 +22,8 @@ from infra.nats.writer import StreamWriter
 from infra.ports import EventLog, Write
 from infra.settings import Settings
 from tests.contract.test_event_log import degraded, lead, meta
-from tests.support.nats import connected, empty_streams, free_port, settings_for, until
+from tests.support.nats import connected, empty_streams, settings_for, until
+from tests.support.ports import free_port
 
 ACK_TIMEOUT_S = 0.1
 
