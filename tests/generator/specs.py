@@ -261,6 +261,34 @@ MEMBERS: dict[str, Any] = {
 }
 
 
+# No field has a bound: there is nothing between two values, or beyond one.
+SWITCHES: dict[str, Any] = {
+    "service_name": "light-switches",
+    "purpose": "Which lights of the house are on.",
+    "records": [
+        {
+            "name": "light",
+            "fields": [
+                {"name": "room", "type": "enum", "values": ["hall", "attic"], "required": True},
+                {"name": "lit", "type": "bool"},
+            ],
+        }
+    ],
+    "scenarios": [
+        {
+            "name": "A light is on",
+            "steps": [
+                {
+                    "call": "POST /lights",
+                    "body": {"room": "hall", "lit": True},
+                    "expect": {"status": 201, "body": {"lit": True}},
+                }
+            ],
+        }
+    ],
+}
+
+
 def revenue() -> Spec:
     return read_spec(REVENUE)
 
@@ -395,10 +423,15 @@ def members() -> Spec:
     return read_spec(MEMBERS)
 
 
+def switches() -> Spec:
+    return read_spec(SWITCHES)
+
+
 ALL = {
     "revenue": revenue,
     "tickets": tickets,
     "inventory": inventory,
     "invoices": invoices,
     "members": members,
+    "switches": switches,
 }
