@@ -11,9 +11,11 @@ import atexit
 import contextlib
 import os
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from itertools import pairwise
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from eventsourcing.persistence import (
@@ -29,6 +31,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 EXIT_WAIT_S = 1.0
 LOOK_S = 5.0  # how often a waiting call sees whether the loop is still there
+HANDED_MAX = 16  # calls that wait for others before the loop is woken
+COMING_S = 0.005  # and so long at most after a batch's answer do new ones wait
 
 
 class Target(NamedTuple):
@@ -40,15 +44,22 @@ class Target(NamedTuple):
 
 
 class _Call(Generic[T]):
-    """Work on its way to the loop and back. A bare lock, because a ``Future`` costs four times."""
+    """Work on its way to the loop and back. A bare lock, because a ``Future`` costs four times.
 
-    __slots__ = ("done", "error", "task", "value", "work")
+    ``following`` is the call whose thread is woken by this one's; see ``Hub._wake``.
+    """
+
+    may_wait = False  # for others, to be handed over together
+    __slots__ = ("done", "error", "finished", "following", "left", "task", "value", "work")
 
     def __init__(self, work: Coroutine[Any, Any, T] | None) -> None:
         self.work = work
         self.value: T
         self.error: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
+        self.following: _Call[Any] | None = None
+        self.finished = False
+        self.left = False  # nobody waits for it any more
         self.done = threading.Lock()
         self.done.acquire()
 
@@ -88,11 +99,13 @@ class Quick(Protocol[T_co]):
 
 
 class _QuickCall(_Call[T]):
-    __slots__ = ("loop", "quick")
+    __slots__ = ("loop", "quick", "wake")
+    may_wait = True
 
-    def __init__(self, quick: Quick[T]) -> None:
+    def __init__(self, quick: Quick[T], wake: "Callable[[_Call[Any]], None]") -> None:
         super().__init__(None)
         self.quick = quick
+        self.wake = wake
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -115,7 +128,7 @@ class _QuickCall(_Call[T]):
             self.value = self.quick.value(answer.result())
         except Exception as wrong:
             self.error = wrong
-        self.done.release()
+        self.wake(self)
 
     def _long_way(self, error: BaseException | None) -> None:
         self.work = self.quick.rest(error)
@@ -133,6 +146,9 @@ class Hub:
         self._ended = False
         self._handed: deque[_Call[Any]] = deque()
         self._woken = False
+        self._finished: list[_Call[Any]] = []
+        self._coming: _Call[Any] | None = None  # the last of the threads that wake one another
+        self._coming_until = 0.0
         self._nc: Connection | None = None
         self._connecting = asyncio.Lock()
         # The thread knows the loop only: nothing keeps the hub alive but its users.
@@ -157,7 +173,7 @@ class Hub:
 
     def quick(self, work: Quick[T]) -> T:
         """As ``call``, for work that usually is one message and its answer."""
-        return self._do(_QuickCall(work))
+        return self._do(_QuickCall(work, self._wake_soon))
 
     def _do(self, handed: _Call[T]) -> T:
         if threading.get_ident() == self.thread.ident:
@@ -174,12 +190,23 @@ class Hub:
         except (TransientError, LogRefused) as error:
             raise OperationalError(str(error)) from error
         except KeyboardInterrupt:
-            self.soon(handed.cancel)
+            self.soon(lambda: self._leave_off(handed))
             raise
 
     def _hand_over(self, handed: "_Call[Any]") -> None:
-        """Wake the loop once for all calls that wait for it: waking it is most of the cost."""
+        """Wake the loop once for many calls: waking it is most of the cost. While threads come
+        back from a batch, it is the last of them that does.
+        """
         self._handed.append(handed)
+        if (
+            not handed.may_wait
+            or self._coming is None
+            or len(self._handed) >= HANDED_MAX
+            or time.monotonic() > self._coming_until
+        ):
+            self._wake_loop()
+
+    def _wake_loop(self) -> None:
         if not self._woken:
             self._woken = True
             try:
@@ -192,11 +219,48 @@ class Hub:
         while self._handed:
             self._handed.popleft().start(self.loop)
 
+    def _wake_soon(self, call: "_Call[Any]") -> None:
+        if not self._finished:
+            self.loop.call_soon(self._wake)
+        self._finished.append(call)
+
+    def _wake(self) -> None:
+        """Wake the threads that one batch has answered, each by the one before it: all at once
+        they would only fight for the interpreter's lock, with this loop's thread among them.
+        """
+        calls, self._finished = [call for call in self._finished if not call.left], []
+        for call, following in pairwise(calls):
+            call.following = following
+        for call in calls:
+            call.finished = True
+        if len(calls) > 1:
+            self._coming, self._coming_until = calls[-1], time.monotonic() + COMING_S
+        if calls:
+            calls[0].done.release()
+
+    def _pass_on(self, call: "_Call[Any]") -> None:
+        following, call.following = call.following, None
+        if following is not None:
+            following.done.release()
+        elif call is self._coming:
+            self._coming = None
+            if self._handed:
+                with contextlib.suppress(asyncio.CancelledError):  # those who wait will see it
+                    self._wake_loop()
+
+    def _leave_off(self, call: "_Call[Any]") -> None:
+        call.cancel()
+        call.left = True
+        self._pass_on(call)
+
     def _result(self, handed: "_Call[T]") -> T:
         while not handed.done.acquire(timeout=LOOK_S):
+            if handed.finished:  # the one who should have told us was interrupted just then
+                break
             if not self.thread.is_alive():  # ended in the moment of the call
                 handed.close()
                 raise asyncio.CancelledError
+        self._pass_on(handed)
         if handed.error is not None:
             try:
                 raise handed.error

@@ -27,9 +27,11 @@ PROBE_EVERY = 20  # batches
 SURPRISE = 0.7
 PROBE_MIN = 8  # messages
 PROBE_MAX = 128
-BATCHES_OUT_MAX = 2  # one is made and answered here while the server writes the other
 APPEND_S = (0.000_02, 0.000_2)  # what a message may cost this process, its caller included
 LEARN_FROM = 50  # messages
+BACK_SHARE = 0.9  # of those who are expected: then the next batch goes
+BACK_MIN = 0.5  # of those for whom we waited must have come, or we do not wait for the next
+BACK_FORGET = 0.01  # a batch; then we try again
 WAITED_SHARE = 0.1  # of a batch's time: idle for less, we may have been what it waited for
 SPLIT_BELOW = 8  # a refused batch this small is tried one by one
 
@@ -151,8 +153,9 @@ class Costs:
     def batch_pays(self, messages: int) -> bool:
         return messages * (self.single_s - self.MESSAGE_S) > self.batch_s
 
-    def two_pay(self, messages: int) -> bool:
-        """Whether two halves are quicker than the whole: the server works while we do."""
+    def halves_pay(self, messages: int) -> bool:
+        """Whether two halves by turns are quicker than the whole: the server writes one while
+        the callers of the other come back."""
         return messages * self.append_s > self.batch_s
 
     @property
@@ -220,6 +223,11 @@ class StreamWriter:
         self._last_turn = self._last_busy = self._last_cpu = 0.0
         self._turning = False
         self._gathering = False
+        self._woken = 0  # groups of batches that were answered in this turn
+        self._expected = 0  # groups to wait for before the next batch
+        self._missing = 0  # of them, when we began to wait
+        self._back = 1.0  # the share of the missing that came in time, lately
+        self._linger: asyncio.TimerHandle | None = None
         self._packs = 0
         self._probe_at = 0  # packs after which a few go singly
         self._probing = False
@@ -244,6 +252,8 @@ class StreamWriter:
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
+        if self._linger is not None:
+            self._linger.cancel()
         self._nc.on_reconnect.remove(self._reconnected)
         self._nc.on_denied.remove(self._denied)
         for token in tuple(self._sent):
@@ -274,7 +284,10 @@ class StreamWriter:
         group = _Group(messages, answer)
         if self._waiting or self.serial_guards or self._hold():
             self._waiting.append(group)
-            self._pump()
+            if self._linger is not None and len(self._waiting) >= self._expected:
+                self._lingered()
+            else:
+                self._pump()
         else:
             self._send_alone(group)
         return answer
@@ -298,22 +311,11 @@ class StreamWriter:
         if self._gathering or self._unanswered >= self._window:
             return True
         if self._batches_out:
-            return self._hold_second()
+            return True
         self._probing = self._probing and self._unanswered > 0
         if self._probing:
             return True
         return self._pack and self.costs.batch_pays(self._unanswered)
-
-    def _hold_second(self) -> bool:
-        """A batch is on its way; a second one goes if it is worth it and no measuring is due."""
-        waiting = len(self._waiting)
-        return (
-            self._batches_out >= BATCHES_OUT_MAX
-            or self._packs >= self._probe_at
-            or waiting * 2 < self._unanswered
-            or not self.costs.two_pay(waiting + self._unanswered)
-            or not self.costs.batch_pays(waiting)
-        )
 
     def _send_packed(self) -> bool:
         """What waits, as a batch; now and then a few singly, to learn what that would take.
@@ -347,10 +349,10 @@ class StreamWriter:
         return None
 
     def _together(self) -> Sequence[_Group]:
-        """As many waiting groups as one batch can hold, oldest first; half if two pay."""
-        waiting, limit = len(self._waiting), BATCH_MESSAGES_MAX
-        if not self._batches_out and self.costs.two_pay(waiting):
-            limit = min(limit, (waiting + 1) // 2)
+        """As many waiting groups as one batch can hold, oldest first."""
+        limit, crowd = BATCH_MESSAGES_MAX, len(self._waiting) + self._woken
+        if self.costs.halves_pay(crowd):
+            limit = min(limit, (crowd + 1) // 2)
         pack = _Pack(limit, self._guards if self.serial_guards else None)
         later: deque[_Group] = deque()
         while self._waiting:
@@ -447,6 +449,7 @@ class StreamWriter:
             self._singles_now += 1
             return
         self._gathering = True
+        self._woken += len(sent.groups)
         if sent.alone:
             self._batch_now = sent
 
@@ -467,11 +470,45 @@ class StreamWriter:
             self._answered_now, self._last_cpu = 0, cpu_s
         self._last_turn, self._last_busy = now, busy
         self._singles_now, self._singles_since, self._turning = 0, 0.0, False
-        if self._gathering:
-            # Those who got their answer in a batch run next and may have more: take them along.
-            self._loop.call_soon(self._gathered)
-        else:
+        if not self._gathering or self._linger is not None:
             self._pump()
+        elif self.costs.halves_pay(len(self._waiting) + self._woken) and self._enough():
+            self._gathered()
+        else:
+            # Those who got their answer in a batch run next and may have more: take them along.
+            self._expected = round((len(self._waiting) + self._woken) * BACK_SHARE)
+            self._loop.call_soon(self._gather)
+
+    def _enough(self) -> bool:
+        """Whether those who wait are about as many as those who have just been answered."""
+        return len(self._waiting) * 2 >= self._woken
+
+    def _gather(self) -> None:
+        """Callers in other threads take longer: wait for them, too, if most came back lately.
+
+        A batch costs the server the same whatever its size, so that the crowd's way back is
+        time well spent as long as it is shorter than a batch.
+        """
+        self._missing = self._expected - len(self._waiting)
+        self._back = min(self._back + BACK_FORGET, 1.0)
+        wait_s = min(self.costs.batch_s, 2 * self._missing * self.costs.append_s)
+        if (
+            self._missing <= 0
+            or self._woken < 2
+            or self._back < BACK_MIN
+            or not self._pack
+            or not self.costs.batch_pays(self._expected)
+            or self.costs.halves_pay(self._expected)
+        ):
+            self._gathered()
+        else:
+            self._linger = self._loop.call_later(wait_s, self._lingered)
+
+    def _lingered(self) -> None:
+        """Enough are back, or the time is over."""
+        back = 1 - max(self._expected - len(self._waiting), 0) / self._missing
+        self._back += 0.3 * (back - self._back)
+        self._gathered()
 
     def _saw_singles(self, count: int, waited_s: float) -> None:
         known_s = self.costs.single_s
@@ -486,7 +523,11 @@ class StreamWriter:
 
     def _gathered(self) -> None:
         self._gathering = False
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
         self._pump()
+        self._woken = 0
 
     def _refused(self, sent: _Sent, error: api.Refused) -> None:
         if len(sent.groups) == 1:

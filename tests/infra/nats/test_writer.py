@@ -138,6 +138,70 @@ async def test_a_group_must_fit_into_a_batch(writer: StreamWriter, count: int) -
         await writer.publish([message(f"t.{n}") for n in range(count)])
 
 
+class SlowBatches(BatchesAtOnce):
+    """A batch takes so long that a whole crowd comes back meanwhile; nothing is learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch_s, self.append_s = 0.05, 0.001
+
+    def saw_batch(self, count: int, took_s: float, *, waited: bool = True) -> None: ...
+    def saw_appends(self, count: int, cpu_s: float) -> None: ...
+    def saw_singles(self, count: int, waited_s: float, *, probe: bool = False) -> None: ...
+
+
+async def one_after_the_other(writer: StreamWriter, callers: int, rounds: int) -> None:
+    """All write again and again; after an answer they come back one a turn, as threads do."""
+    gone = [[asyncio.Event() for _ in range(callers)] for _ in range(rounds)]
+
+    async def call(caller: int) -> None:
+        for number in range(rounds):
+            # There and back: in the order of the last batch all would come in the same turn.
+            before = caller + (1 if number % 2 else -1)
+            if number and 0 <= before < callers:
+                await gone[number][before].wait()
+            answer = writer.send([message(f"t.{caller}.{number}")])
+            gone[number][caller].set()
+            await answer
+
+    await asyncio.gather(*(call(caller) for caller in range(callers)))
+
+
+@pytest.fixture
+def waits(writer: StreamWriter, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """For every wait for callers that is over: how many there were."""
+    sizes: list[int] = []
+    end = writer._lingered
+
+    def over() -> None:
+        sizes.append(len(writer._waiting))
+        end()
+
+    monkeypatch.setattr(writer, "_lingered", over)
+    writer.costs = SlowBatches()
+    return sizes
+
+
+async def test_the_next_batch_waits_for_those_whom_the_last_one_has_answered(
+    writer: StreamWriter, waits: list[int]
+) -> None:
+    await one_after_the_other(writer, 30, 10)
+    assert max(waits) >= 20
+
+    singles = writer.singles
+    await asyncio.wait_for(writer.publish([message("t.last")]), 1.0)
+    assert writer.singles == singles + 1
+
+
+async def test_nobody_waits_for_callers_that_do_not_come_back(
+    writer: StreamWriter, waits: list[int]
+) -> None:
+    for number in range(12):
+        await all_of(writer, *([message(f"t.{number}.{k}")] for k in range(30)))
+        await writer.publish([message("t.next")])  # goes when the wait is over
+    assert 0 < len(waits) <= 4
+
+
 async def test_it_learns_when_a_batch_pays() -> None:
     costs = Costs()
     for _ in range(50):
