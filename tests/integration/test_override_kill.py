@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.system import System, free_shift, until
+from tests.integration.system import System, until
+from tests.support.ports import free_shift
 
 pytestmark = pytest.mark.timeout(300)
 
