@@ -1,6 +1,6 @@
 """Who answers in whose place: an approver lets somebody do so, and one of the two ends it early."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from domain import delegation
 from domain.delegation import Delegate, Delegations, EndDelegation, until_of
@@ -41,18 +41,7 @@ async def delegate(ctx: Context, by: By, *, to: str, until: str, reason: str) ->
         reason=reason,
         at=ctx.clock.now(),
     )
-
-    def decide(state: Delegations) -> Sequence[Event]:
-        return delegation.delegate(command, state)
-
-    return await append(
-        ctx,
-        delegation.SUBJECT,
-        by,
-        initial=_NOBODY,
-        evolve=delegation.evolve,
-        decide=decide,
-    )
+    return await _record(ctx, by, lambda state: delegation.delegate(command, state))
 
 
 async def end(ctx: Context, by: By, *, approver: str, to: str) -> int:
@@ -69,10 +58,10 @@ async def end(ctx: Context, by: By, *, approver: str, to: str) -> int:
         roles=by.person.roles,
         at=ctx.clock.now(),
     )
+    return await _record(ctx, by, lambda state: delegation.end(command, state))
 
-    def decide(state: Delegations) -> Sequence[Event]:
-        return delegation.end(command, state)
 
+async def _record(ctx: Context, by: By, decide: Callable[[Delegations], Sequence[Event]]) -> int:
     return await append(
         ctx,
         delegation.SUBJECT,

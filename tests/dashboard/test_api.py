@@ -131,13 +131,14 @@ async def test_each_answer_of_a_batch_has_its_own_result(world: World) -> None:
     one, two = await story.ask(world, "one"), await story.ask(world, "two")
     body = {
         "answers": [
-            {"id": one.approval_id, "action": "approve"},
+            {"id": one.approval_id, "action": "approve", "digest": one.digest},
+            {"id": two.approval_id, "action": "approve", "digest": one.digest},
             {"id": two.intent_id, "action": "reject"},
             {"id": "nothing", "action": "approve"},
         ]
     }
     answer = await world.call("POST", "/api/approvals/batch", body, token="bob")
-    assert [result["status_code"] for result in answer["results"]] == [200, 422, 404]
+    assert [result["status_code"] for result in answer["results"]] == [200, 409, 422, 404]
 
     many = {"ids": [two.approval_id], "action": "reject", "reason": "later"}
     answer = await world.call("POST", "/api/approvals/batch", many, token="bob")
