@@ -1,5 +1,6 @@
-"""An override opens an intent once, also when the intent-queue's leader is killed over it."""
+"""An override opens an intent once, also when the intent-queue's leader dies or sleeps over it."""
 
+import contextlib
 import os
 import signal
 from functools import partial
@@ -28,6 +29,7 @@ THINGS = (
     "games",
 )
 KILLED_OVER = frozenset(THINGS[2::3])
+SLEPT_OVER = "plants"
 
 
 def test_every_override_leads_to_one_new_attempt_whoever_leads(tmp_path: Path) -> None:
@@ -40,8 +42,12 @@ def test_every_override_leads_to_one_new_attempt_whoever_leads(tmp_path: Path) -
             system.wait_for(intent_id, "blocked")
         for thing, intent_id in ids.items():
             leader = system.leader("intent-queue")
-            body = {"intent_id": intent_id, "decision": "auto_approve", "reason": "a joke"}
-            system.post("governance", "/governance/override", body, expect=200)
+            if thing == SLEPT_OVER:  # the next one acts; then this one wakes and thinks it leads
+                os.kill(int(leader["pid"]), signal.SIGSTOP)
+            override(system, intent_id)
+            if thing == SLEPT_OVER:
+                until(partial(decided_twice, system, intent_id), timeout_s=40)
+                wake(int(leader["pid"]))
             if thing in KILLED_OVER:  # what follows from it is the leader's, this very moment
                 os.kill(int(leader["pid"]), signal.SIGKILL)
                 until(partial(led_by_another, system, leader["pid"]), timeout_s=10)
@@ -56,6 +62,22 @@ def test_every_override_leads_to_one_new_attempt_whoever_leads(tmp_path: Path) -
     finally:
         if system.process is not None and system.process.poll() is None:
             system.stop()
+
+
+def override(system: System, intent_id: str) -> None:
+    body = {"intent_id": intent_id, "decision": "auto_approve", "reason": "a joke"}
+    system.post("governance", "/governance/override", body, expect=200)
+
+
+def decided_twice(system: System, intent_id: str) -> bool:
+    found = system.get("governance", "/governance/decisions", intent_id=intent_id)
+    return bool(found["total"] == 2)
+
+
+def wake(pid: int) -> None:
+    """Let it go on; it may have been replaced as hung."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
 
 
 def submitted(system: System, thing: str) -> str:
