@@ -50,7 +50,7 @@ def test_every_override_leads_to_one_new_attempt_whoever_leads(tmp_path: Path) -
                 wake(int(leader["pid"]))
             if thing in KILLED_OVER:  # what follows from it is the leader's, this very moment
                 os.kill(int(leader["pid"]), signal.SIGKILL)
-                until(partial(led_by_another, system, leader["pid"]), timeout_s=10)
+                until(partial(led_by_another, system, leader["pid"]), timeout_s=40)
         for intent_id in ids.values():
             found = system.wait_for(intent_id, "spec_generation")
             assert (found["attempt"], found["governance_decision"]) == (2, "auto_approve")
