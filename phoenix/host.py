@@ -328,7 +328,7 @@ class Host:
     async def _accept(self) -> None:
         while True:
             self._slots_changed.clear()
-            await self._http.accept_on(self._wanted_slots())
+            self._http.accept_on(self._wanted_slots())
             self._channel.send({"accepting": sorted(self._http.slots)})
             await self._slots_changed.wait()
 

@@ -3,6 +3,8 @@
 Kept connections   belong to the slot they came in on. An instance that gives a slot up answers what
                    comes on them with ``Connection: close`` and closes the idle ones soon after, so
                    that a pooled client of the base port soon talks to the leader again.
+Accepting          by hand: an ``asyncio.Server`` that is closed loses what it has just accepted
+                   (its transport refuses to attach) without closing it, so the client waits.
 """
 
 import asyncio
@@ -12,13 +14,16 @@ from email.utils import formatdate
 from functools import partial
 from typing import Any
 
+import structlog
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from phoenix.sockets import BACKLOG
-
 _GRACE_S = 0.5  # idle keep-alive clients get this long to meet ``Connection: close``
+_ACCEPTS_MAX = 64  # in one turn of the loop
+_ACCEPT_AGAIN_S = 0.5  # after the host had no descriptor left
+
+_log = structlog.get_logger(__name__)
 
 
 class StartFailed(RuntimeError):
@@ -66,7 +71,8 @@ class HttpServer:
         )
         self._listeners = listeners
         self._state = ServerState()
-        self._servers: dict[int, asyncio.Server] = {}
+        self._open: dict[int, socket.socket] = {}
+        self._arriving: set[asyncio.Task[Any]] = set()  # accepted, not yet in ``_state``
         self._closing = False
         self._dates: asyncio.Task[None] | None = None
 
@@ -81,7 +87,7 @@ class HttpServer:
 
     @property
     def slots(self) -> frozenset[int]:
-        return frozenset(self._servers)
+        return frozenset(self._open)
 
     async def start(self) -> None:
         """Run the application's start-up.
@@ -96,27 +102,27 @@ class HttpServer:
             raise StartFailed("the application did not start")
         self._dates = asyncio.create_task(self._keep_date())
 
-    async def accept_on(self, slots: Collection[int]) -> None:
+    def accept_on(self, slots: Collection[int]) -> None:
         """Accept on exactly these slots; connections of the others live on.
 
         The listening sockets stay open in the launcher: nothing is refused in between.
         """
         loop = asyncio.get_running_loop()
-        for slot in set(slots) - set(self._servers):
+        for slot in set(slots) - set(self._open):
             if self._closing:
                 return
-            listener = self._listeners[slot].dup()
-            self._servers[slot] = await loop.create_server(
-                partial(self._protocol, slot), sock=listener, backlog=BACKLOG
-            )
-        for slot in set(self._servers) - set(slots):
-            self._servers.pop(slot).close()
+            listener = self._open[slot] = self._listeners[slot].dup()
+            loop.add_reader(listener, self._accept, slot, listener)
+        for slot in set(self._open) - set(slots):
+            listener = self._open.pop(slot)
+            loop.remove_reader(listener)
+            listener.close()
             self._part_with(slot)
 
     async def drain(self, bound_s: float) -> None:
         """Accept nothing more, finish what is in flight (at most ``bound_s``), end the app."""
         self._closing = True
-        await self.accept_on(())
+        self.accept_on(())
         self._stamp()
         end = asyncio.get_running_loop().time() + bound_s
         await self._until_idle(min(_GRACE_S, bound_s))
@@ -133,8 +139,34 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         end = loop.time() + bound_s
         # uvicorn's protocols keep plain sets and tell nobody when they shrink.
-        while (self._state.connections or self._state.tasks) and loop.time() < end:  # noqa: ASYNC110
+        while self._busy() and loop.time() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+    def _busy(self) -> bool:
+        return bool(self._arriving or self._state.connections or self._state.tasks)
+
+    def _accept(self, slot: int, listener: socket.socket) -> None:
+        """Take what waits on a slot. What has been accepted is served, whatever comes next."""
+        loop = asyncio.get_running_loop()
+        for _ in range(_ACCEPTS_MAX):
+            try:
+                client, _ = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no descriptor is left: the clients wait in the queue
+                _log.error("cannot_accept", slot=slot, error=str(error))
+                loop.remove_reader(listener)
+                loop.call_later(_ACCEPT_AGAIN_S, self._go_on, slot, listener)
+                return
+            client.setblocking(False)
+            arrival = loop.connect_accepted_socket(partial(self._protocol, slot), client)
+            task = loop.create_task(arrival)
+            self._arriving.add(task)
+            task.add_done_callback(self._arriving.discard)
+
+    def _go_on(self, slot: int, listener: socket.socket) -> None:
+        if self._open.get(slot) is listener:
+            asyncio.get_running_loop().add_reader(listener, self._accept, slot, listener)
 
     def _part_with(self, slot: int) -> None:
         leaving = [c for c in self._connections() if c.slot == slot]
@@ -154,7 +186,7 @@ class HttpServer:
     def _protocol(self, slot: int) -> asyncio.Protocol:
         return _Connection(
             slot,
-            self._servers,
+            self._open,
             config=self._config,
             server_state=self._state,
             app_state=self._lifespan.state,

@@ -46,11 +46,11 @@ def test_every_override_leads_to_one_new_attempt_whoever_leads(tmp_path: Path) -
                 os.kill(int(leader["pid"]), signal.SIGSTOP)
             override(system, intent_id)
             if thing == SLEPT_OVER:
-                until(partial(decided_twice, system, intent_id), timeout_s=40)
+                until(partial(decided_twice, system, intent_id), timeout_s=10)
                 wake(int(leader["pid"]))
             if thing in KILLED_OVER:  # what follows from it is the leader's, this very moment
                 os.kill(int(leader["pid"]), signal.SIGKILL)
-                until(partial(led_by_another, system, leader["pid"]), timeout_s=40)
+                until(partial(led_by_another, system, leader["pid"]), timeout_s=10)
         for intent_id in ids.values():
             found = system.wait_for(intent_id, "spec_generation")
             assert (found["attempt"], found["governance_decision"]) == (2, "auto_approve")
