@@ -22,6 +22,7 @@ from domain.errors import TransientError
 from domain.event import Event
 from domain.view import Table
 from infra.ports import Batch, EventLog, Subscription
+from infra.together import until_first
 from infra.view_file import CHANGES_MAX, COMMIT_S, Rows, ViewFile
 
 Row = TypeVar("Row", bound=BaseModel)
@@ -83,19 +84,10 @@ class SqliteViews(ViewFile):
             self.subjects, after=self._applied, batch=BATCH, events=self.events
         )
         self._subscription = subscription
-        tasks = [
-            asyncio.create_task(self._read(subscription)),
-            asyncio.create_task(self._keep_committed()),
-        ]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await until_first(self._read(subscription), self._keep_committed())
         finally:
             self._subscription = None
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await subscription.close()
 
     def apply(self, batch: Batch) -> None:

@@ -1,12 +1,12 @@
 """What the instance host starts: views, routes and the leader's work of governance."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from domain.rubric import Blueprint
 from infra.claude import ClaudeEvaluator, Prices
 from infra.ports import Context, Term
+from infra.together import until_first
 from projections.governance import APPROVALS, DECISIONS, GLASS, MODE, TABLES, UNDECIDED
 from services.governance.api import routes
 from services.governance.assess import Evaluator, RubricEvaluator
@@ -72,17 +72,7 @@ class Governance:
         concurrency = self._evaluator.concurrency * self._ctx.capacity
         async with undecided(self._ctx) as waiting:
             work = deciding(self._ctx, step, waiting, concurrency=concurrency)
-            tasks = (
-                asyncio.create_task(work.run(term)),
-                asyncio.create_task(expiring(self._ctx, self._people, term)),
-            )
-            try:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            finally:
-                for task in tasks:
-                    task.cancel()
+            await until_first(work.run(term), expiring(self._ctx, self._people, term))
 
 
 def _evaluator(ctx: Context, blueprint: Blueprint, rulebook: Rulebook) -> Evaluator:

@@ -1,10 +1,10 @@
 """What the instance host starts: views, routes and the leader's work of the intent-queue."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infra.ports import Context, Term
+from infra.together import until_first
 from projections.intents import INTENTS, OPEN_RAW, REFUSALS, TIMELINE, WAITING
 from services.intent_queue.api import routes
 from services.intent_queue.door import Door, unanswered
@@ -42,18 +42,9 @@ class IntentQueue:
         """Answer raw messages and close intents until the term ends."""
         async with unanswered(self._ctx) as waiting, due(self._ctx) as ended:
             door = Door(self._ctx, waiting, capacity=self._ctx.settings.queue_capacity)
-            tasks = (
-                asyncio.create_task(door.run(term)),
-                asyncio.create_task(endings(self._ctx, ended).run(term)),
-                asyncio.create_task(term.ended.wait()),
+            await until_first(
+                door.run(term), endings(self._ctx, ended).run(term), term.ended.wait()
             )
-            try:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            finally:
-                for task in tasks:
-                    task.cancel()
 
 
 def create(ctx: Context) -> IntentQueue:

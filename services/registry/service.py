@@ -1,12 +1,12 @@
 """What the instance host starts: views, routes and the leader's work of the registry."""
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import Metric
 
 from infra.ports import Context, Term
+from infra.together import until_first
 from projections.instances import GROUPS
 from projections.services import SERVICES
 from projections.uptime import UPTIME
@@ -50,17 +50,7 @@ class Registry:
 
     async def lead(self, term: Term) -> None:
         """Register and check services until the term ends."""
-        tasks = (
-            asyncio.create_task(registering(self._ctx).run(term)),
-            asyncio.create_task(Checks(self._ctx).run(term)),
-        )
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
+        await until_first(registering(self._ctx).run(term), Checks(self._ctx).run(term))
 
 
 def create(ctx: Context) -> Registry:
