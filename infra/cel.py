@@ -65,24 +65,19 @@ def check_expression(expression: str, *, field: str = "expression") -> None:
     Raises:
         Invalid: a syntax error, an unknown variable, a wrong type, or not a yes-or-no question.
     """
-    _compiled(expression, field)
-
-
-def check_policies(policies: Iterable[Policy]) -> None:
-    """Raises: Invalid: with the path of the first condition that does not compile."""
-    for policy in policies:
-        for index, expression in enumerate(policy.conditions):
-            _compiled(expression, f"policy.conditions.{index}")
-
-
-def _compiled(expression: str, field: str) -> Any:
     try:
         compiled = _ENV.compile(expression)
     except Exception as error:  # the library raises plain RuntimeError, with the place inside
         raise Invalid(field, _readable(error)) from error
     if compiled.return_type() != _BOOL:
         raise Invalid(field, f"is {compiled.return_type().name()}, not a condition (BOOL)")
-    return compiled
+
+
+def check_policies(policies: Iterable[Policy]) -> None:
+    """Raises: Invalid: with the path of the first condition that does not compile."""
+    for policy in policies:
+        for index, expression in enumerate(policy.conditions):
+            check_expression(expression, field=f"policy.conditions.{index}")
 
 
 def _readable(error: Exception) -> str:

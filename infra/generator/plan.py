@@ -248,10 +248,6 @@ class TransitionPlan:
         return words(self.command)
 
     @property
-    def words_capital(self) -> str:
-        return self.words.capitalize()
-
-    @property
     def to(self) -> str:
         return self.source.to
 
