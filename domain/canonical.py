@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from json.encoder import encode_basestring as _string
 from typing import Any
 
@@ -30,7 +31,8 @@ def _text(value: Any) -> str:
     if kind is str:
         return _string(value)
     if kind is dict:
-        return "{" + ",".join([f"{_string(k)}:{_text(value[k])}" for k in _sorted(value)]) + "}"
+        pairs = _names(tuple(value))
+        return "{" + ",".join([name + _text(value[key]) for key, name in pairs]) + "}"
     if kind is list or kind is tuple:
         return "[" + ",".join(map(_text, value)) + "]"
     if value is None or kind is bool:
@@ -57,11 +59,11 @@ def _derived(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _sorted(value: dict[str, Any]) -> list[str]:
-    """The keys by their UTF-16 code units, as RFC 8785 wants: for ASCII the order of ``str``."""
-    if "".join(value).isascii():
-        return sorted(value)
-    return sorted(value, key=lambda key: key.encode("utf-16-be"))
+@lru_cache(maxsize=128)  # of the fields of a model, which come again and again
+def _names(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Each key with how its pair begins, by UTF-16 code units as RFC 8785 wants."""
+    ordered = sorted(keys, key=lambda key: str.encode(key, "utf-16-be"))
+    return tuple((key, f"{_string(key)}:") for key in ordered)
 
 
 def _number(value: float) -> str:

@@ -31,6 +31,7 @@ from domain.governance_events import (
 )
 from domain.intent import Intent
 from domain.policy import Inputs, Outcome
+from domain.view import made
 
 NAMESPACE = UUID("b0c8e6f4-51d2-5c1e-9a53-7d6f1f0a2c11")
 APPROVER_ROLES: frozenset[str] = frozenset(("approver", "admin"))
@@ -284,56 +285,74 @@ def decide(command: Decide, state: State) -> tuple[Decided, ...]:
     if command.attempt == state.attempt:
         return ()
     intent_id = command.intent.intent_id
-    assessed = AlignmentAssessed(
-        intent_id=intent_id,
-        at=command.at,
-        assessment=command.assessment,
-        blueprint_digest=command.blueprint_digest,
-        intent_digest=command.intent_digest,
-        attempt=command.attempt,
+    assessed = made(
+        AlignmentAssessed,
+        {
+            "type": "AlignmentAssessed.v1",
+            "at": command.at,
+            "intent_id": intent_id,
+            "assessment": command.assessment,
+            "blueprint_digest": command.blueprint_digest,
+            "intent_digest": command.intent_digest,
+            "attempt": command.attempt,
+        },
     )
-    made = DecisionMade(
-        intent_id=intent_id,
-        at=command.at,
-        decision_id=decision_id(intent_id, command.attempt),
-        decision=command.outcome.decision,
-        policy_applied=command.outcome.policy_applied,
-        conditions=command.outcome.conditions,
-        inputs=command.inputs,
-        mode=command.mode,
-        bundle_digest=command.bundle_digest,
-        reasoning=command.outcome.reasoning,
-        next_action=command.outcome.next_action,
-        attempt=command.attempt,
-        service_name=command.intent.service_name,
-        shadow_decision=command.outcome.shadow,
-        sandbox=command.outcome.sandbox,
-    )
-    if made.decision != "requires_approval" or state.override is not None:
-        return (assessed, made)
-    return (assessed, made, _request(command, made))
+    decision = _decision(command)
+    if decision.decision != "requires_approval" or state.override is not None:
+        return (assessed, decision)
+    return (assessed, decision, _request(command, decision))
 
 
-def _request(command: Decide, made: DecisionMade) -> ApprovalRequested:
+def _decision(command: Decide) -> DecisionMade:
+    intent, outcome = command.intent, command.outcome
+    return made(
+        DecisionMade,
+        {
+            "type": "DecisionMade.v1",
+            "at": command.at,
+            "intent_id": intent.intent_id,
+            "decision_id": decision_id(intent.intent_id, command.attempt),
+            "decision": outcome.decision,
+            "policy_applied": outcome.policy_applied,
+            "conditions": outcome.conditions,
+            "inputs": command.inputs,
+            "mode": command.mode,
+            "bundle_digest": command.bundle_digest,
+            "reasoning": outcome.reasoning,
+            "next_action": outcome.next_action,
+            "attempt": command.attempt,
+            "service_name": intent.service_name,
+            "shadow_decision": outcome.shadow,
+            "sandbox": outcome.sandbox,
+        },
+    )
+
+
+def _request(command: Decide, decision: DecisionMade) -> ApprovalRequested:
     intent, assessment = command.intent, command.assessment
     quorum, warning = quorum_for(assessment.self_reference, command.approvers)
-    return ApprovalRequested(
-        intent_id=intent.intent_id,
-        at=command.at,
-        approval_id=approval_id(made.decision_id),
-        decision_id=made.decision_id,
-        digest=shown_digest(intent, made),
-        summary=f"{intent.service_name}: {intent.purpose}"[:500],
-        reasons=(made.reasoning, *assessment.risk_factors),
-        quorum=quorum,
-        expires_at=command.at + command.approval_ttl,
-        attempt=command.attempt,
-        service_name=intent.service_name,
-        submitted_by=intent.submitted_by,
-        alignment_score=assessment.alignment_score,
-        risk_level=assessment.risk_level,
-        tier=assessment.tier,
-        warning=warning,
+    return made(
+        ApprovalRequested,
+        {
+            "type": "ApprovalRequested.v1",
+            "at": command.at,
+            "intent_id": intent.intent_id,
+            "approval_id": approval_id(decision.decision_id),
+            "decision_id": decision.decision_id,
+            "subject_type": "intent",
+            "digest": shown_digest(intent, decision),
+            "summary": f"{intent.service_name}: {intent.purpose}"[:500],
+            "reasons": (decision.reasoning, *assessment.risk_factors),
+            "quorum": quorum,
+            "expires_at": command.at + command.approval_ttl,
+            "attempt": command.attempt,
+            "service_name": intent.service_name,
+            "submitted_by": intent.submitted_by,
+            "alignment_score": assessment.alignment_score,
+            "risk_level": assessment.risk_level,
+            "tier": assessment.tier,
+            "warning": warning,
+        },
     )
 
 

@@ -68,7 +68,8 @@ def updated(row: Row, changes: Mapping[str, Any]) -> Row:
 def made(kind: type[Row], values: dict[str, Any]) -> Row:
     """Return a row with *every* field as given, in a third of the time of a validated one.
 
-    For values out of an event, which was validated as it was read. The mapping becomes the row's.
+    For values out of an event, which was validated as it was read, and for what our own typed code
+    has just worked out. The mapping becomes the row's.
     """
     row = _new(kind)
     _set_values(row, values)

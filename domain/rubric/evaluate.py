@@ -24,6 +24,7 @@ from domain.rubric.signals import (
 from domain.rubric.structure import Structure, structure
 from domain.rubric.usage import beyond_records, foreign_main, readable, unknown_act
 from domain.rubric.words import Clause, Reading, read
+from domain.view import made
 
 RUBRIC_VERSION = "3"
 
@@ -100,16 +101,14 @@ class _Sheet:
     def add(
         self, criterion: str, points: float, *, topic: str = "", quote: str = "", note: str = ""
     ) -> None:
-        reference = self.blueprint.closest(topic) if topic else ""
-        self.lines.append(
-            Evidence(
-                criterion=criterion,
-                points=round(points, 4),
-                quote=quote,
-                reference=reference,
-                note=note,
-            )
-        )
+        line = {
+            "criterion": criterion,
+            "points": round(points, 4),
+            "quote": quote,
+            "reference": self.blueprint.closest(topic) if topic else "",
+            "note": note,
+        }
+        self.lines.append(made(Evidence, line))
 
     def advise(self, text: str) -> None:
         self.recommendations[text] = None
@@ -128,6 +127,8 @@ class _Facts:
     attempts: tuple[Finding, ...]
     effects: tuple[Finding, ...]
     self_references: tuple[Finding, ...]
+    subject: int  # how many words say what it is about
+    pointless: str  # the clause that says that no use is intended; "" when none does
     unread: tuple[str, str]  # a sentence that a person has to read, and why; both "" without one
     shape: str  # the clause that records, counts or shows something; "" when none does
 
@@ -152,13 +153,13 @@ def evaluate(intent: Intent, blueprint: Blueprint) -> Assessment:
 
 
 def _facts(intent: Intent, blueprint: Blueprint) -> _Facts:
-    stated = read((intent.purpose, *intent.key_features), v.EVERY_STEM)
+    purpose = read((intent.purpose,), v.EVERY_STEM)
+    stated = _with(purpose, intent.key_features)
     spec, meta = structure(intent.spec), structure(intent.metadata)
     told = _with(stated, (intent.blueprint_context, *spec.prose))
     built = _with(stated, (intent.blueprint_context, *spec.texts))
     whole = _with(built, meta.texts)
     business = bool(mentions(v.BUSINESS_MATTER, stated))
-    sentences = len(read((intent.purpose,), v.EVERY_STEM).clauses)
     own = tuple(self_references(built, business=business))
     groundwork = bool(own) or intent.service_type in TIER_BY_TYPE or intent.kind == "component"
     return _Facts(
@@ -167,7 +168,9 @@ def _facts(intent: Intent, blueprint: Blueprint) -> _Facts:
         attempts=(*attempts(whole), *_ruled_out(whole, blueprint)),
         effects=tuple(_once((*_declared(intent, spec), *effects(told)))),
         self_references=own,
-        unread=_unread(stated, sentences, groundwork=groundwork),
+        subject=len(_subject(stated)),
+        pointless=mentions(v.POINTLESS, stated),
+        unread=_unread(stated, len(purpose.clauses), groundwork=groundwork),
         shape=_shape(stated, groundwork=groundwork),
     )
 
@@ -198,10 +201,8 @@ def _joined(first: Reading, second: Reading) -> Reading:
 def _ruled_out(reading: Reading, blueprint: Blueprint) -> Iterable[Finding]:
     """Words that this very blueprint says "no" to, whatever it is about."""
     for clause in reading.clauses:
-        for word in clause.stems:
-            if word in blueprint.ruled_out:
-                yield Finding("suspect", "harmless", "ruled out by the blueprint", _quote(clause))
-                break
+        if not blueprint.ruled_out.keys().isdisjoint(clause.stems):
+            yield Finding("suspect", "harmless", "ruled out by the blueprint", _quote(clause))
 
 
 def _once(findings: Iterable[Finding]) -> Iterable[Finding]:
@@ -244,17 +245,17 @@ def _quote(clause: Clause) -> str:
 
 def _fit(sheet: _Sheet, facts: _Facts) -> None:
     topic = "useful services earn revenue insight customers operations time saved people"
-    pointless = mentions(v.POINTLESS, facts.stated)
-    if pointless:
-        sheet.add("fit", FIT_POINTLESS, topic=topic, quote=pointless, note="no use is intended")
+    if facts.pointless:
+        quote = facts.pointless
+        sheet.add("fit", FIT_POINTLESS, topic=topic, quote=quote, note="no use is intended")
         sheet.advise("Say who gains what from it.")
         return
-    benefits = _benefits(facts.stated, sheet.blueprint) if facts.shape else None
+    benefits = _benefits(facts, sheet.blueprint) if facts.shape else None
     if benefits:
         name, quote = benefits
         sheet.add("fit", FIT, topic=topic, quote=quote, note=name)
         return
-    if facts.shape and len(_subject(facts.stated)) >= 2:
+    if facts.shape and facts.subject >= 2:
         note = "useful work, none of the benefits that the blueprint names"
         sheet.add("fit", FIT_USEFUL, topic=topic, quote=facts.shape, note=note)
         return
@@ -262,16 +263,16 @@ def _fit(sheet: _Sheet, facts: _Facts) -> None:
     sheet.advise("Say what it does for whom: what is tracked, counted, decided or saved.")
 
 
-def _benefits(reading: Reading, blueprint: Blueprint) -> tuple[str, str] | None:
-    for clause in reading.clauses:
-        found = set(clause.stems)
+def _benefits(facts: _Facts, blueprint: Blueprint) -> tuple[str, str] | None:
+    clauses = facts.stated.clauses
+    for clause in clauses:
         for name, stems in v.BENEFIT.items():
-            if found & stems:
+            if not stems.isdisjoint(clause.stems):
                 return name, _quote(clause)
-    if len(_subject(reading)) < CLEAR_STEMS:
+    if facts.subject < CLEAR_STEMS:
         return None
-    for clause in reading.clauses:
-        shared = set(clause.stems) & blueprint.welcomed
+    for clause in clauses:
+        shared = blueprint.welcomed.intersection(clause.stems)
         if shared:
             return f"the blueprint speaks of {', '.join(sorted(shared))}", _quote(clause)
     return None
@@ -284,15 +285,18 @@ def _shape(reading: Reading, *, groundwork: bool) -> str:
     acts by nature; any action will do there: its tier takes it before a person.
     """
     if groundwork:
-        return next((_quote(c) for c in reading.clauses if v.ACTION & set(c.stems)), "")
-    told = any(v.OBSERVE & set(clause.stems) for clause in reading.clauses)
-    if len(_things(reading)) < THINGS - told:
+        return _first_with(v.ACTION, reading)
+    told = any(not v.OBSERVE.isdisjoint(clause.stems) for clause in reading.clauses)
+    things = [_things_of(clause) for clause in reading.clauses]
+    if len(set().union(*things)) < THINGS - told:
         return ""
-    return _quote(max(reading.clauses, key=lambda clause: len(_things_of(clause))))
+    most = max(range(len(things)), key=lambda number: len(things[number]))
+    return _quote(reading.clauses[most])
 
 
-def _things(reading: Reading) -> set[str]:
-    return {word for clause in reading.clauses for word in _things_of(clause)}
+def _first_with(stems: frozenset[str], reading: Reading) -> str:
+    """The first clause that has one of these stems; "" when none has."""
+    return next((_quote(c) for c in reading.clauses if not stems.isdisjoint(c.stems)), "")
 
 
 def _things_of(clause: Clause) -> set[str]:
@@ -322,11 +326,11 @@ def _groundwork(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
 
 def _clarity(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
     topic = "quality tested measured promised"
-    subject = len(_subject(facts.stated))
+    subject = facts.subject
     named = SUBJECT if subject >= CLEAR_STEMS else SUBJECT * subject / 4
     sheet.add("clarity: subject", named, topic=topic, note=f"{subject} words say what it is about")
     sheet.add("clarity: action", ACTION if facts.shape else 0.0, topic=topic, quote=facts.shape)
-    measure = next((_quote(c) for c in facts.stated.clauses if v.MEASURE & set(c.stems)), "")
+    measure = _first_with(v.MEASURE, facts.stated)
     sheet.add("clarity: measure", MEASURE if measure else 0.0, topic=topic, quote=measure)
     spec = intent.spec or {}
     detailed = len(intent.key_features) >= 2 or bool(spec.get("records"))
@@ -406,7 +410,7 @@ def _small(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
 def _floor(sheet: _Sheet, facts: _Facts) -> None:
     """Unclear is not misaligned: without a conflict a person decides, and nothing is blocked."""
     conflict = any(f.kind == "hostile" for f in facts.attempts)
-    if conflict or mentions(v.POINTLESS, facts.stated):
+    if conflict or facts.pointless:
         return
     missing = FLOOR - sheet.total
     if missing > 0:
@@ -423,21 +427,23 @@ def _assessment(intent: Intent, facts: _Facts, sheet: _Sheet) -> Assessment:
     factors = _risk_factors(intent, facts, tier, self_reference)
     level = _level(factors)
     aligned = score >= ALIGNED
-    return Assessment(
-        alignment_score=score,
-        aligned=aligned,
-        risk_level=level,
-        risk_factors=tuple(f"{name} (+{points})" for name, points in factors),
-        reasoning=_reasoning(sheet, score, aligned, level, tier),
-        recommendations=tuple(sheet.recommendations),
-        tier=tier,
-        claimed_tier=intent.target_tier,
-        self_reference=self_reference,
-        effects=_effect_names(intent, facts),
-        evaluator="rubric",
-        rubric_version=RUBRIC_VERSION,
-        evidence=tuple(sheet.lines),
-    )
+    values = {
+        "alignment_score": score,
+        "aligned": aligned,
+        "risk_level": level,
+        "risk_factors": tuple(f"{name} (+{points})" for name, points in factors),
+        "reasoning": _reasoning(sheet, score, aligned, level, tier),
+        "recommendations": tuple(sheet.recommendations),
+        "tier": tier,
+        "claimed_tier": intent.target_tier,
+        "self_reference": self_reference,
+        "effects": _effect_names(intent, facts),
+        "evaluator": "rubric",
+        "rubric_version": RUBRIC_VERSION,
+        "evidence": tuple(sheet.lines),
+        "usage": None,
+    }
+    return made(Assessment, values)
 
 
 def effective_tier(intent: Intent, self_reference: bool) -> int:
@@ -475,7 +481,7 @@ def _risk_factors(
     note(intent.service_type == "data", "holds data for others", "holds data for others")
     note(intent.kind == "retire", "ends a running service", "retire")
     note(bool(facts.unread[0]), "a part was not understood", "suspect")
-    note(bool(mentions(v.POINTLESS, facts.stated)), "no use is intended", "unclear")
+    note(bool(facts.pointless), "no use is intended", "unclear")
     for effect in facts.effects:
         note(True, effect.name, "effect")
     for attempt in _worst_of_each(facts.attempts):

@@ -3,9 +3,8 @@
 Wide on purpose. Everyday business hardly ever speaks of these; who does can explain it.
 """
 
-import re
-
 from domain.rubric.vocabulary import concept
+from domain.rubric.words import Turns
 
 # --- what is true -------------------------------------------------------------------------------
 
@@ -65,8 +64,8 @@ OVERSEER = concept(
     " reporting+duty reporting+threshold spam+filter captcha content+filter officer licence+check"
     " watchful supervisor+s"
 )
-SECRECY = re.compile(
-    r"\b(?:so that|so|such that|until|while|when|whenever|before|without|if|unless|once|make sure|"
+_SECRECY = (
+    r"(?:so that|so|such that|until|while|when|whenever|before|without|if|unless|once|make sure|"
     r"ensure|ensures|making sure)\b[^.;!?\n]{0,40}?"
     r"\b(?:nobody|no one|no-one|none|nothing|never|not|cannot|can't|won't|don't|doesn't|hardly|"
     r"anyone|anybody|they|us|him|her|them)\b[^.;!?\n]{0,25}?"
@@ -229,80 +228,64 @@ HABIT = concept(
     "habit behaviour behavior movement whereabouts opinion belief lifestyle mood secret"
 )
 BOT = concept("bot robot robots bots")
-TURNS_OF_PHRASE = (
+TURNS_OF_PHRASE = Turns(
     (
         "calls a failure a success",
-        re.compile(
-            r"\b(?:failed|failures?|rejected|warnings?|refused|denied|conflicts?|errors?|unsafe|bad)\b"
-            r".{0,30}\b(?:to|as|into|become|appear)\b.{0,12}\b(?:passed|passes|approved|green|"
-            r"resolved|ok|okay|accepted|fine|safe|positive|good)\b|"
-            r"\b(?:mark|count|report|show|log|treat)(?:s|ed)? (?:it|them|these|those|all) as "
-            r"(?:passed|approved|ok|green|successful|safe|valid|genuine)\b"
-        ),
+        r"(?:failed|failures?|rejected|warnings?|refused|denied|conflicts?|errors?|unsafe|bad)\b"
+        r".{0,30}\b(?:to|as|into|become|appear)\b.{0,12}\b(?:passed|passes|approved|green|"
+        r"resolved|ok|okay|accepted|fine|safe|positive|good)\b|"
+        r"(?:mark|count|report|show|log|treat)(?:s|ed)? (?:it|them|these|those|all) as "
+        r"(?:passed|approved|ok|green|successful|safe|valid|genuine)\b",
     ),
     (
         "approves its own",
-        re.compile(
-            r"\b(?:sign(?:s|ed)? off|approves?|confirms?|releases?|accepts?|clears?) "
-            r"(?:on )?(?:their|his|her|its|my|our|your) own\b"
-        ),
+        r"(?:sign(?:s|ed)? off|approves?|confirms?|releases?|accepts?|clears?) "
+        r"(?:on )?(?:their|his|her|its|my|our|your) own\b",
     ),
     (
         "treats people unfairly",
-        re.compile(
-            r"\bonly (?:for|to|from|by) (?:\w+ )?(?:couples?|women|men|families|singles?|natives?|"
-            r"people|applicants?|locals?|citizens?|christians?|muslims?|germans?)\b"
-        ),
+        r"only (?:for|to|from|by) (?:\w+ )?(?:couples?|women|men|families|singles?|natives?|"
+        r"people|applicants?|locals?|citizens?|christians?|muslims?|germans?)\b",
     ),
     (
         "poses as somebody",
-        re.compile(
-            r"\b(?:using|with|in|under|borrowing) (?:the |our |a |his |her |their )?\w+ "
-            r"(?:voice|face|letterhead|signature|handwriting)\b"
-        ),
+        r"(?:using|with|in|under|borrowing) (?:the |our |a |his |her |their )?\w+ "
+        r"(?:voice|face|letterhead|signature|handwriting)\b",
     ),
-    ("works in secret", SECRECY),
+    ("works in secret", _SECRECY),
     (
         "works in secret",
-        re.compile(
-            r"\b(?:nobody|no one|no-one)\s+(?:\w+\s)?(?:checks?|looks?|asks?|notices?|sees?|reads?|"
-            r"counts?|minds?|complains?|suspects?|finds? out|can tell)\b"
-        ),
+        r"(?:nobody|no one|no-one)\s+(?:\w+\s)?(?:checks?|looks?|asks?|notices?|sees?|reads?|"
+        r"counts?|minds?|complains?|suspects?|finds? out|can tell)\b",
     ),
     (
         "is about one person",
-        re.compile(r"\b(?:she|he|her|him|herself|himself)\b|\bex[- ](?!vat|works|tax|stock)\w+"),
+        r"(?:she|he|her|him|herself|himself)\b|ex[- ](?!vat|works|tax|stock)\w+",
     ),
     (
         "works on what people believe",
-        re.compile(
-            r"\b(?:so|so that|makes?|making|until|to make|lets?|have) (?:the |our |all )?"
-            r"(?:visitors?|customers?|people|users?|readers?|buyers?|voters?|they|them|guests?|clients?|shoppers?|"
-            r"everyone|anyone|someone|inspectors?|auditors?|parents|patients|investors?)"
-            r" (?:\w+ )?(?:thinks?|believes?|assumes?|feels?|expects?|trusts?|fears?|panics?)\b|"
-            r"\b(?:says?|claims?|insists?|tells? \w+) (?:that )?(?:it|he|she|they|we) "
-            r"(?:is|are|was|were)\b"
-        ),
+        r"(?:so|so that|makes?|making|until|to make|lets?|have) (?:the |our |all )?"
+        r"(?:visitors?|customers?|people|users?|readers?|buyers?|voters?|they|them|guests?|clients?|shoppers?|"
+        r"everyone|anyone|someone|inspectors?|auditors?|parents|patients|investors?)"
+        r" (?:\w+ )?(?:thinks?|believes?|assumes?|feels?|expects?|trusts?|fears?|panics?)\b|"
+        r"(?:says?|claims?|insists?|tells? \w+) (?:that )?(?:it|he|she|they|we) "
+        r"(?:is|are|was|were)\b",
     ),
     (
         "states what did not happen",
-        re.compile(
-            r"\b(?:did|was|were|has|have|had)(?: not|n't| never) (?:really |actually )?"
-            r"(?:do|done|happen|happened|make|made|buy|bought|work|worked|provided?|drive|driven|"
-            r"take place|taken place|exist|existed|render|rendered|perform|performed|attend|earn|"
-            r"won)\b"
-            r"|\bnever (?:did|happened|existed|made|worked|took place|bought|sold|provided)\b"
-            r"|\b(?:does|do) not exist\b|\bafter the fact\b|\bplausib\w+\b"
-            r"|\bmade[- ]up\b|\binvent(?:ed|s)\b"
-            r"|\b(?:turn|wind|roll|dial|clock)(?:s|ing|ed)? back\b"
-        ),
+        r"(?:did|was|were|has|have|had)(?: not|n't| never) (?:really |actually )?"
+        r"(?:do|done|happen|happened|make|made|buy|bought|work|worked|provided?|drive|driven|"
+        r"take place|taken place|exist|existed|render|rendered|perform|performed|attend|earn|"
+        r"won)\b"
+        r"|never (?:did|happened|existed|made|worked|took place|bought|sold|provided)\b"
+        r"|(?:does|do) not exist\b|after the fact\b|plausib\w+\b"
+        r"|made[- ]up\b|invent(?:ed|s)\b"
+        r"|(?:turn|wind|roll|dial|clock)(?:s|ing|ed)? back\b",
     ),
     (
         "presses people",
-        re.compile(
-            r"\b(?:so that|so|until) (?:they|he|she|tenants?|staff|workers?|people|mothers?|"
-            r"customers?) (?:\w+ )?(?:quit|leave|resign|give up|move out|pay|cannot|can't|have to|"
-            r"must|stay hooked)\b"
-        ),
+        r"(?:so that|so|until) (?:they|he|she|tenants?|staff|workers?|people|mothers?|"
+        r"customers?) (?:\w+ )?(?:quit|leave|resign|give up|move out|pay|cannot|can't|have to|"
+        r"must|stay hooked)\b",
     ),
 )

@@ -13,7 +13,7 @@ from domain.rubric import sensitive as w
 from domain.rubric import vocabulary as v
 from domain.rubric.usage import is_act
 from domain.rubric.vocabulary import Concept
-from domain.rubric.words import Clause, Reading
+from domain.rubric.words import Clause, Reading, Turns
 
 Kind = Literal["hostile", "suspect", "effect", "self"]
 Principle = Literal["people", "record", "harmless"]
@@ -136,83 +136,80 @@ ATTEMPTS: tuple[Rule, ...] = (
 )
 
 # Text that speaks to whoever judges it instead of saying what to build.
-_INJECTION: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (name, re.compile(pattern))
-    for name, pattern in (
-        (
-            "instructions to the evaluator",
-            r"\b(?:ignore|disregard|forget|override|overrule|discard|set aside|do not follow|"
-            r"don't follow|pay no attention to)\b.{0,40}\b(?:instruction|prompt|rule|guideline|"
-            r"directive|polic|blueprint|criteri|principle|rubric|above|previous|prior|constraint)",
-        ),
-        (
-            "instructions to the evaluator",
-            r"\b(?:evaluator|grader|judge|reviewer|assistant|language model|llm|claude|gpt|ai)\b"
-            r"\W{0,3}(?:you |please |must |should |:|,)?\s*(?:note|please|must|should|return|"
-            r"respond|output|rate|score|mark|approve|give|set|treat)\b.{0,60}"
-            r"\b(?:1\.0|100|max|full|high|approv|align|low|safe|perfect|yes)",
-        ),
-        (
-            "instructions to the evaluator",
-            r"\b(?:you are (?:now|a|an|the|no longer)|your (?:instructions|task|new role|score|"
-            r"verdict|decision|answer|rating|system prompt)|act as|pretend (?:to|that|you)|"
-            r"from now on,? you|system prompt|jailbreak|developer mode|dan mode)\b",
-        ),
-        (
-            "instructions to the evaluator",
-            r"\b(?:who(?:so)?ever|anyone who|anybody who|if you|when you|you who)\W+(?:\w+ )?"
-            r"(?:read|assess|evaluat|judg|scor|review|process)\w*\b|"
-            r"\b(?:answer|respond|reply|return|output)\W+(?:with\W+)?[\"']?(?:aligned|approved|"
-            r"auto_?approve|yes|true|1\.0)\b",
-        ),
-        (
-            "claims its own approval",
-            r"\b(?:this|the present|our|my)\s+(?:intent|request|submission|proposal|service|change|"
-            r"one|purpose|text)\b.{0,40}\b(?:is|was|has been|have been|must be|should be|be|"
-            r"already|counts as|deserves)\b.{0,30}\b(?:approved|pre-?approved|aligned|"
-            r"safe|low.risk|harmless|exempt|trusted|cleared|authori[sz]ed|compliant|vetted|whitelisted)",
-        ),
-        (
-            "claims its own approval",
-            r"\b(?:pre-?approved|already (?:been )?(?:approved|cleared|signed off|vetted)|"
-            r"(?:no|needs no|requires no|without needing) (?:further )?(?:approval|review) "
-            r"(?:is |are )?(?:needed|required|necessary)|does(?: not|n't) (?:need|require) "
-            r"(?:any )?(?:approval|review|governance)|"
-            r"exempt from (?:approval|review|governance|polic)|"
-            r"(?:ceo|admin|administrator|owner|management|security team|governance) (?:has |have )?"
-            r"(?:already )?(?:approved|authori[sz]ed|signed off|confirmed|cleared))",
-        ),
-        (
-            "sets its own score",
-            r"\b(?:alignment[_ ]?score|risk[_ ]?level|user_present|self_reference|claimed_tier|"
-            r"policy_applied|next_action|governance_decision|decision)\W{0,4}"
-            r"(?:=|:|to be|to|is|as|of|must be|should be)\W{0,4}"
-            r"(?:0\.[5-9]|1\b|1\.0|100|low|true|false|high|max|perfect|auto_?approve|approved)",
-        ),
-        (
-            "sets its own score",
-            r"\b(?:score|rate|mark|classify|treat|grade|label|tag) "
-            r"(?:this|it|me|the intent)\b.{0,25}"
-            r"(?:1\.0|\b1\b|10|100|max|full|high|approv|align|low|safe|perfect|tier|trusted)",
-        ),
-        (
-            "sets its own score",
-            r"\b(?:respond|reply|answer|output|return|print|say)\b.{0,12}\b(?:only|with|exactly|just)\b"
-            r".{0,25}(?:approv|aligned|auto|yes|json|1\.0|low)",
-        ),
-        (
-            "asks for its own approval",
-            r"\b(?:auto-?approve|approve|accept|deploy|build) (?:this|it|me|the present)\b"
-            r"(?: \w+){0,3}? (?:immediately|now|right away|at once|automatically|without|"
-            r"regardless|unconditionally|intent|request)",
-        ),
-        (
-            "poses as another speaker",
-            r"(?:^|\n|[.\]>]\s*)(?:system|assistant|developer|human|admin)\s*:|<\s*/?\s*(?:system|"
-            r"intent|instructions?|assistant|user|prompt|data|admin)\b|\[/?inst\]|<\|im_|"
-            r"###\s*(?:system|instruction|end)|\bend of (?:intent|data|input|document)\b",
-        ),
-    )
+_INJECTION = Turns(
+    (
+        "instructions to the evaluator",
+        r"(?:ignore|disregard|forget|override|overrule|discard|set aside|do not follow|"
+        r"don't follow|pay no attention to)\b.{0,40}\b(?:instruction|prompt|rule|guideline|"
+        r"directive|polic|blueprint|criteri|principle|rubric|above|previous|prior|constraint)",
+    ),
+    (
+        "instructions to the evaluator",
+        r"(?:evaluator|grader|judge|reviewer|assistant|language model|llm|claude|gpt|ai)\b"
+        r"\W{0,3}(?:you |please |must |should |:|,)?\s*(?:note|please|must|should|return|"
+        r"respond|output|rate|score|mark|approve|give|set|treat)\b.{0,60}"
+        r"\b(?:1\.0|100|max|full|high|approv|align|low|safe|perfect|yes)",
+    ),
+    (
+        "instructions to the evaluator",
+        r"(?:you are (?:now|a|an|the|no longer)|your (?:instructions|task|new role|score|"
+        r"verdict|decision|answer|rating|system prompt)|act as|pretend (?:to|that|you)|"
+        r"from now on,? you|system prompt|jailbreak|developer mode|dan mode)\b",
+    ),
+    (
+        "instructions to the evaluator",
+        r"(?:who(?:so)?ever|anyone who|anybody who|if you|when you|you who)\W+(?:\w+ )?"
+        r"(?:read|assess|evaluat|judg|scor|review|process)\w*\b|"
+        r"(?:answer|respond|reply|return|output)\W+(?:with\W+)?[\"']?(?:aligned|approved|"
+        r"auto_?approve|yes|true|1\.0)\b",
+    ),
+    (
+        "claims its own approval",
+        r"(?:this|the present|our|my)\s+(?:intent|request|submission|proposal|service|change|"
+        r"one|purpose|text)\b.{0,40}\b(?:is|was|has been|have been|must be|should be|be|"
+        r"already|counts as|deserves)\b.{0,30}\b(?:approved|pre-?approved|aligned|"
+        r"safe|low.risk|harmless|exempt|trusted|cleared|authori[sz]ed|compliant|vetted|whitelisted)",
+    ),
+    (
+        "claims its own approval",
+        r"(?:pre-?approved|already (?:been )?(?:approved|cleared|signed off|vetted)|"
+        r"(?:no|needs no|requires no|without needing) (?:further )?(?:approval|review) "
+        r"(?:is |are )?(?:needed|required|necessary)|does(?: not|n't) (?:need|require) "
+        r"(?:any )?(?:approval|review|governance)|"
+        r"exempt from (?:approval|review|governance|polic)|"
+        r"(?:ceo|admin|administrator|owner|management|security team|governance) (?:has |have )?"
+        r"(?:already )?(?:approved|authori[sz]ed|signed off|confirmed|cleared))",
+    ),
+    (
+        "sets its own score",
+        r"(?:alignment[_ ]?score|risk[_ ]?level|user_present|self_reference|claimed_tier|"
+        r"policy_applied|next_action|governance_decision|decision)\W{0,4}"
+        r"(?:=|:|to be|to|is|as|of|must be|should be)\W{0,4}"
+        r"(?:0\.[5-9]|1\b|1\.0|100|low|true|false|high|max|perfect|auto_?approve|approved)",
+    ),
+    (
+        "sets its own score",
+        r"(?:score|rate|mark|classify|treat|grade|label|tag) "
+        r"(?:this|it|me|the intent)\b.{0,25}"
+        r"(?:1\.0|\b1\b|10|100|max|full|high|approv|align|low|safe|perfect|tier|trusted)",
+    ),
+    (
+        "sets its own score",
+        r"(?:respond|reply|answer|output|return|print|say)\b.{0,12}\b(?:only|with|exactly|just)\b"
+        r".{0,25}(?:approv|aligned|auto|yes|json|1\.0|low)",
+    ),
+    (
+        "asks for its own approval",
+        r"(?:auto-?approve|approve|accept|deploy|build) (?:this|it|me|the present)\b"
+        r"(?: \w+){0,3}? (?:immediately|now|right away|at once|automatically|without|"
+        r"regardless|unconditionally|intent|request)",
+    ),
+)
+_POSES = "poses as another speaker"
+_SPEAKER = re.compile(
+    r"(?:^|\n|[.\]>]\s*)(?:system|assistant|developer|human|admin)\s*:|<\s*/?\s*(?:system|"
+    r"intent|instructions?|assistant|user|prompt|data|admin)\b|\[/?inst\]|<\|im_|"
+    r"###\s*(?:system|instruction|end)|\bend of (?:intent|data|input|document)\b"
 )
 
 
@@ -241,14 +238,12 @@ def attempts(reading: Reading) -> Iterator[Finding]:
     """Everything that speaks against the blueprint, clause by clause, then tricks of the text."""
     for clause in reading.clauses:
         yield from _by_rules(clause, _ATTEMPTS)
-    for name, pattern in _INJECTION:
-        match = pattern.search(reading.text)
-        if match is not None:
-            yield Finding("hostile", "record", name, _cut(match.group()))
-    for name, pattern in w.TURNS_OF_PHRASE:
-        match = pattern.search(reading.text)
-        if match is not None:
-            yield Finding("suspect", "harmless", name, _cut(match.group()))
+    for name, found in _INJECTION.found(reading.text):
+        yield Finding("hostile", "record", name, _cut(found))
+    if speaker := _SPEAKER.search(reading.text):
+        yield Finding("hostile", "record", _POSES, _cut(speaker.group()))
+    for name, found in w.TURNS_OF_PHRASE.found(reading.text):
+        yield Finding("suspect", "harmless", name, _cut(found))
     for trick in reading.disguised:
         yield Finding("suspect", "record", "hides what it says", trick)
 
@@ -321,6 +316,8 @@ def _only_mentioned(clause: Clause, start: int, *, reported: bool) -> bool:
 
 def _match(rule: Rule, clause: Clause) -> int | None:
     """The index where the rule's meaning begins in the clause, or None."""
+    if any(concept.heads.isdisjoint(clause.stems) for concept in rule.concepts):
+        return None
     places = []
     for number, concept in enumerate(rule.concepts):
         found = list(_places(concept, clause))
@@ -395,6 +392,8 @@ def _places(concept: Concept, clause: Clause) -> Iterator[Place]:
 
 
 def _first(concept: Concept, clause: Clause) -> Place | None:
+    if concept.heads.isdisjoint(clause.stems):  # nearly always; a generator would cost more
+        return None
     return next(_places(concept, clause), None)
 
 

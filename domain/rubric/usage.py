@@ -163,16 +163,17 @@ def _verbs(clause: Clause) -> Iterator[tuple[int, str]]:
 def readable(clause: Clause) -> bool:
     """Does a clause read as English that the rubric can place some words of?"""
     words = [word for word in clause.words if word not in (",", ":")]
-    letters = [c for c in clause.text if c.isalpha()]
-    if letters and sum(c.isascii() for c in letters) < 0.8 * len(letters):
-        return False
+    if not clause.text.isascii():
+        letters = [c for c in clause.text if c.isalpha()]
+        if letters and sum(c.isascii() for c in letters) < 0.8 * len(letters):
+            return False
     english = len(_ENGLISH.intersection(clause.stems))
-    foreign = sum(word in _FOREIGN for word in set(words) - {"do"})
+    foreign = len(_FOREIGN.intersection(words) - {"do"})
     if foreign > english or (not english and any(w.endswith(_FOREIGN_ENDINGS) for w in words)):
         return False
     if len(words) < SHORT:
         return True
-    share = sum(word in v.KNOWN for word in clause.stems) / len(words)
+    share = len([word for word in clause.stems if word in v.KNOWN]) / len(words)
     if clause.stems.count(",") >= LISTED and len(words) <= 3 * (clause.stems.count(",") + 1):
         return True  # a list of things; it has no verb to act with
     if len(words) == SHORT:

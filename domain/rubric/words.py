@@ -6,7 +6,7 @@ Invariants  look-alike letters, invisible characters, spaced-out and camelCase w
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -44,6 +44,27 @@ class Reading:
     clauses: tuple[Clause, ...]
     text: str  # cleaned, lower case
     disguised: tuple[str, ...]
+
+
+class Turns:
+    """Turns of phrase by name, each a pattern that begins with a word (so do all of its branches).
+
+    A text is searched once for any of them: most texts hold none.
+    """
+
+    def __init__(self, *named: tuple[str, str]) -> None:
+        self._named = tuple((name, re.compile(rf"\b(?:{pattern})")) for name, pattern in named)
+        together = "|".join(pattern for _, pattern in named)
+        self._any = re.compile(rf"\b(?=\w)(?:{together})")
+
+    def found(self, text: str) -> Iterator[tuple[str, str]]:
+        """The name of each that occurs, in their order, and where it first does so."""
+        if self._any.search(text) is None:
+            return
+        for name, pattern in self._named:
+            match = pattern.search(text)
+            if match is not None:
+                yield name, match.group()
 
 
 @lru_cache(maxsize=20_000)
@@ -126,7 +147,7 @@ def _clause(sentence: str, known: frozenset[str], disguised: dict[str, None]) ->
     stems = []
     for word in words:
         found = stem(word)
-        if _DIGIT_INSIDE.match(word) and found not in known:
+        if not word.isalpha() and _DIGIT_INSIDE.match(word) and found not in known:
             plain = stem(word.translate(_LEET))
             if plain in known:
                 disguised["letters written as digits"] = None

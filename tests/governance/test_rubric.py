@@ -1,16 +1,26 @@
 """The rubric: its reference results, what it tells apart, and what it may never do."""
 
+import re
 import time
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.governance import INITIAL, Decide, decide
+from domain.governance_events import AlignmentAssessed, ApprovalRequested, DecisionMade, Mode
+from domain.intent import Intent
+from domain.policy import decide_by, inputs_of
 from domain.rubric import evaluate, parse_blueprint
 from domain.rubric.weights import BASE, WEIGHTS
+from domain.rubric.words import Turns
+from infra.cel import MODES
+from services.governance.assess import intent_digest
 from tests.governance.labelled import (
     ALLOWED,
     BLUEPRINT,
+    CONDITIONS,
     DECISIONS,
     assess,
     confusion,
@@ -19,6 +29,7 @@ from tests.governance.labelled import (
 )
 from tests.governance.weigh import fit, halves, texts
 from tests.governance.world import intent_of
+from tests.support.context import T0
 
 ALL = list(labelled())
 GOVERNANCE = [
@@ -167,6 +178,46 @@ def test_every_assessment_explains_its_score_line_by_line(entry: object) -> None
     assert found.alignment_score == min(max(total, 0.0), 1.0)
     assert all(line.note or line.quote or line.points >= 0 for line in found.evidence)
     assert any(line.reference in BLUEPRINT.principles for line in found.evidence)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_put_together_unchecked_is_what_a_check_would_have_made_of_it(mode: Mode) -> None:
+    kinds = set()
+    for entry in ALL:
+        for event in decide(_asked(entry.intent, mode), INITIAL):
+            checked = type(event).model_validate(event.model_dump())
+            assert checked == event
+            assert checked.model_dump_json() == event.model_dump_json()
+            kinds.add(type(event))
+    assert kinds == {AlignmentAssessed, DecisionMade, ApprovalRequested}
+
+
+def _asked(intent: Intent, mode: Mode) -> Decide:
+    assessment = assess(intent)
+    inputs = inputs_of(intent, assessment, mode=mode, user_present=False, at=T0)
+    return Decide(
+        intent=intent,
+        attempt=1,
+        assessment=assessment,
+        outcome=decide_by(CONDITIONS, inputs, mode=mode),
+        inputs=inputs,
+        mode=mode,
+        bundle_digest=CONDITIONS.digest,
+        blueprint_digest=BLUEPRINT.digest,
+        intent_digest=intent_digest(intent),
+        approvers=("ann", "bob"),
+        approval_ttl=timedelta(days=1),
+        at=T0,
+    )
+
+
+@given(st.lists(st.sampled_from(("so", "sold", "made", "up", "made-up", "é", ".", "ex-", "a"))))
+def test_turns_of_phrase_are_found_as_one_by_one(words: list[str]) -> None:
+    named = (("a", r"so\b|made[- ]up\b"), ("b", r"ex[- ]\w+"), ("a", r"up\b"), ("c", r"sold\W+a"))
+    for text in (" ".join(words), "".join(words)):
+        alone = ((name, re.search(rf"\b(?:{pattern})", text)) for name, pattern in named)
+        expected = [(name, match.group()) for name, match in alone if match is not None]
+        assert list(Turns(*named).found(text)) == expected
 
 
 def test_the_name_of_a_service_changes_nothing() -> None:
