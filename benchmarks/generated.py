@@ -107,7 +107,7 @@ from infra.views import SqliteViews
 
 class Nobody:
     async def person(self, token): return None
-    async def people(self, role): return ()
+    async def people(self, *roles): return ()
 
 class NoLog:
     async def last_position(self): return 0

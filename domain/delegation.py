@@ -25,6 +25,7 @@ class Delegate:
     approver: str  # from authentication
     roles: frozenset[str]
     delegate: str
+    known: Collection[str]  # everybody who can prove who they are
     until: datetime
     reason: str
     at: datetime
@@ -86,14 +87,15 @@ def delegate(command: Delegate, state: Delegations) -> tuple[ApprovalDelegated, 
 
     Raises:
         NotAllowed: not an approver.
-        Invalid: to oneself, without a reason, not in the future, or for longer than 30 days.
+        Invalid: to oneself or to nobody known, without a reason, not in the future, or for longer
+            than 30 days.
     """
     if not command.roles & APPROVER_ROLES:
         raise NotAllowed("only who may approve can delegate it")
     if not command.delegate.strip() or command.delegate == command.approver:
         raise Invalid("delegate", "must be somebody else")
-    if len(command.delegate) > NAME_CHARS_MAX:
-        raise Invalid("delegate", f"must have at most {NAME_CHARS_MAX} characters")
+    if command.delegate not in command.known:
+        raise Invalid("delegate", f"nobody here is called {command.delegate[:NAME_CHARS_MAX]!r}")
     if not command.reason.strip():
         raise Invalid("reason", "must say why")
     if not command.at < command.until <= command.at + LONGEST:

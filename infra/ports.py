@@ -243,8 +243,8 @@ class Authenticator(Protocol):
     async def person(self, token: str) -> Person | None:
         """The person a bearer token belongs to, or None."""
 
-    async def people(self, role: str) -> Sequence[str]:
-        """The names of everyone not revoked who has this role."""
+    async def people(self, *roles: str) -> Sequence[str]:
+        """The names of everyone not revoked, sorted; with roles, of those who have one of them."""
 
 
 @dataclass(slots=True)

@@ -55,8 +55,8 @@ class Persons:
     async def person(self, token: str) -> Person | None:
         return await self._users.person(token)
 
-    async def people(self, role: str) -> Sequence[str]:
-        return await self._users.people(role)
+    async def people(self, *roles: str) -> Sequence[str]:
+        return await self._users.people(*roles)
 
 
 def _refuse() -> NoReturn:

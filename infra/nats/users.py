@@ -59,10 +59,11 @@ class KvUsers:
                 return Person(user.name, user.roles)
         return None
 
-    async def people(self, role: str) -> Sequence[str]:
-        """The names of everyone not revoked who has this role."""
+    async def people(self, *roles: str) -> Sequence[str]:
+        """The names of everyone not revoked, sorted; with roles, of those who have one of them."""
+        wanted = frozenset(roles) or ROLES
         users = (await self._current()).values()
-        return sorted(user.name for user in users if role in user.roles and not user.revoked)
+        return sorted(user.name for user in users if wanted & user.roles and not user.revoked)
 
     async def list(self) -> Sequence[User]:
         """Everyone, by name, as stored now."""

@@ -290,10 +290,7 @@ async def _newest_question(ctx: Context, intent_id: str) -> IntentQueued | None:
 
 
 async def _approvers(ctx: Context) -> frozenset[str]:
-    names: set[str] = set()
-    for role in sorted(APPROVER_ROLES):
-        names.update(await ctx.auth.people(role))
-    return frozenset(names)
+    return frozenset(await ctx.auth.people(*APPROVER_ROLES))
 
 
 @dataclass(frozen=True, slots=True)

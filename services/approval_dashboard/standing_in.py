@@ -37,6 +37,7 @@ async def delegate(ctx: Context, by: By, *, to: str, until: str, reason: str) ->
         approver=by.person.name,
         roles=by.person.roles,
         delegate=to.strip(),
+        known=await ctx.auth.people(),
         until=until_of(until),
         reason=reason,
         at=ctx.clock.now(),

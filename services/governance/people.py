@@ -21,9 +21,6 @@ class People:
         async with self._asking:  # one asks, the decisions of the same moment wait for it
             now = time.monotonic()
             if now - self._asked_at >= _FRESH_S:
-                names: set[str] = set()
-                for role in sorted(APPROVER_ROLES):
-                    names.update(await self._auth.people(role))
-                self._names = tuple(sorted(names))
+                self._names = tuple(await self._auth.people(*APPROVER_ROLES))
                 self._asked_at = now
             return self._names

@@ -127,6 +127,7 @@ def _delegations(ctx: Context, people: People) -> type[Controller]:
                 approver=person.name,
                 roles=person.roles,
                 delegate=data.delegate,
+                known=await ctx.auth.people(),
                 until=data.until,
                 reason=data.reason,
                 at=ctx.clock.now(),

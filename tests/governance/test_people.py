@@ -211,6 +211,7 @@ def lets(**given: Any) -> Delegate:
         "approver": "bob",
         "roles": ROLE,
         "delegate": "eve",
+        "known": ("ann", "bob", "eve"),
         "until": T0 + DAY,
         "reason": "on holiday",
         "at": T0,
@@ -248,6 +249,7 @@ def test_the_same_delegation_again_adds_nothing_and_a_longer_one_replaces_it() -
         ({"roles": frozenset({"reader"})}, NotAllowed),
         ({"delegate": "bob"}, Invalid),
         ({"delegate": " "}, Invalid),
+        ({"delegate": "evee"}, Invalid),
         ({"until": T0}, Invalid),
         ({"until": T0 + timedelta(days=31)}, Invalid),
         ({"reason": " "}, Invalid),
@@ -349,6 +351,10 @@ async def test_delegations_are_kept_listed_and_ended(world: World) -> None:
     until = (world.clock.now() + DAY).isoformat()
     body = {"delegate": "eve", "until": until, "reason": "on holiday"}
     await world.post("/governance/delegations", body, token="eve", expect=403)
+    typo = {**body, "delegate": "evee"}
+    refused = await world.post("/governance/delegations", typo, token="bob", expect=422)
+    assert refused["field"] == "delegate"
+    assert "nobody here is called 'evee'" in refused["detail"]
     answer = await world.post("/governance/delegations", body, token="bob", expect=201)
     assert [(i["approver"], i["delegate"]) for i in answer["items"]] == [("bob", "eve")]
     headers = {"Authorization": "Bearer bob"}

@@ -50,8 +50,8 @@ class Users:
     async def person(self, token: str) -> Person | None:
         return Person(token, self.roles[token]) if token in self.roles else None
 
-    async def people(self, role: str) -> Sequence[str]:
-        return sorted(name for name, roles in self.roles.items() if role in roles)
+    async def people(self, *roles: str) -> Sequence[str]:
+        return sorted(n for n, has in self.roles.items() if not roles or has.intersection(roles))
 
 
 @dataclass

@@ -107,12 +107,14 @@ async def test_a_token_belongs_to_the_person_it_was_made_for_until_it_is_revoked
     assert person is not None
     assert (person.name, person.roles) == ("ada", frozenset({"approver"}))
     assert await users.people("approver") == ["ada"]
+    assert await users.people("approver", "reader") == await users.people() == ["ada", "bob"]
     assert await users.person("guess") is None
     assert await users.person("") is None
 
     await users.revoke("ada")
     assert await users.person(ada) is None
     assert await users.people("approver") == []
+    assert await users.people() == ["bob"]
     assert await users.person(bob) is not None
 
     again = await users.add("ada", {"admin"})
