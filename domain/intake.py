@@ -34,6 +34,7 @@ INTENT_NAMESPACE = UUID("5d1e0f6c-64cf-5f0e-9d0e-3f5b2ce1c9a1")
 PERSON_PREFIX = "intents.by."  # only services may publish there: the identity is proven
 WORD_CHARS = 30  # longer ones are no words that come again
 _WORD = re.compile(r"[^\W_]+")
+_SETTLED = {"intent_id", "submitted_by", "source", "priority", "target_tier", "dependencies"}
 SIMILARITY_MAX = 0.90  # name and purpose together; above it two open intents are one wish
 
 
@@ -146,10 +147,18 @@ def settle(submission: Submission, *, raw: RawIntent, position: int) -> Intent:
         source=submission.source or fallback,
         priority=submission.priority or PRIORITY_BY_TIER[tier],
         target_tier=tier,
-        **submission.model_dump(
-            exclude={"intent_id", "submitted_by", "source", "priority", "target_tier"}
-        ),
+        dependencies=_dependencies(submission),
+        **submission.model_dump(exclude=_SETTLED),
     )
+
+
+def _dependencies(submission: Submission) -> tuple[str, ...]:
+    """Those of the intent and, since what is built declares them, those of a SPEC within it."""
+    declared = (submission.spec or {}).get("dependencies")
+    if not isinstance(declared, list | tuple):
+        return submission.dependencies
+    named = [name for name in declared if isinstance(name, str)]
+    return tuple(dict.fromkeys((*submission.dependencies, *named)))
 
 
 def derived_id(position: int) -> UUID:

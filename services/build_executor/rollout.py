@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from domain.build import State as BuildState
+from domain.component import is_component
 from domain.delivery_events import (
     DeploymentFailed,
     DeploymentHealthy,
@@ -163,8 +164,8 @@ class Rollout:
             wheel=build.packaged.wheel,
             port=port,
             tier=self._claim.intent.target_tier,
-            features=self._claim.intent.key_features,
-            dependencies=self._claim.intent.dependencies,
+            features=tuple(document.get("key_features", ())),
+            dependencies=self._dependencies(document),
         )
         try:
             events = decide(Begin(event=event), state)
@@ -173,6 +174,13 @@ class Rollout:
         writes += [Write(event) for event in events]
         meta = self._claim.meta(self._ctx, "deploy")
         await self._ctx.log.append(writes, meta=meta, fence=self._term.fence)
+
+    def _dependencies(self, document: dict[str, Any]) -> tuple[str, ...]:
+        """As the SPEC declares them, which may be more than its intent did; a component's SPEC is
+        its source and declares none."""
+        if is_component(document):
+            return self._claim.intent.dependencies
+        return tuple(document.get("dependencies", ()))
 
     async def _reserve(self, document: dict[str, Any]) -> tuple[int, Write]:
         """Choose a port; the condition on its own subject keeps two services from sharing it."""

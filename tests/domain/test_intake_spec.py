@@ -77,6 +77,22 @@ def test_tier_and_priority_follow_the_service_type(
     assert (intent.target_tier, intent.priority) == (tier, priority)
 
 
+@pytest.mark.parametrize(
+    ("declared", "all_of_them"),
+    [
+        (["prices", "stock"], ("stock", "prices")),  # what is judged is what will be built
+        ([], ("stock",)),
+        ("prices", ("stock",)),  # no list: the factory says what is wrong with that SPEC
+        ([7, None, "prices"], ("stock", "prices")),
+    ],
+)
+def test_dependencies_that_stand_only_in_the_spec_are_the_intents(
+    declared: object, all_of_them: tuple[str, ...]
+) -> None:
+    event = queued({**GOOD, "dependencies": ["stock"], "spec": {"dependencies": declared}})
+    assert event.intent.dependencies == all_of_them
+
+
 def test_a_proven_identity_replaces_what_the_body_claims() -> None:
     body = {**GOOD, "submitted_by": "somebody-else"}
     claimed = queued(body).intent

@@ -57,6 +57,20 @@ async def test_a_spec_becomes_a_proven_service_with_signed_provenance(tmp_path: 
         assert listed["items"][0]["version"] == "1.0.0"
 
 
+async def test_a_deployment_declares_what_its_spec_does_not_only_its_intent(tmp_path: Path) -> None:
+    async with executor(tmp_path, lead=False) as site:
+        spec = {"dependencies": ["prices"], "key_features": ["Register parking lots"]}
+        build = await site.accept(spec, dependencies=("stock",))
+        await site.world.seen()
+        (claim,) = open_work(site.world.ctx)
+        await Step(site.world.ctx, healthy_s=0.1)(claim, site.world.term)
+        (started, *_) = await site.world.log.read("events.deployment.parking-lots")
+    assert isinstance(started.event, DeploymentStarted)
+    assert started.event.build_id == build
+    assert started.event.dependencies == ("prices",)
+    assert started.event.features == ("Register parking lots",)
+
+
 async def test_an_upgrade_keeps_its_port_and_a_dark_one_goes_back_on_its_own(
     tmp_path: Path,
 ) -> None:
