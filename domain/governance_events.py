@@ -43,6 +43,13 @@ class Usage(Value):
     fallback_reason: str = ""  # why the rubric answered instead
 
 
+class BlastRadius(Value):
+    """The running services that a change of one service can reach; sorted, nobody in both."""
+
+    direct: tuple[str, ...] = ()  # name it as a dependency
+    further: tuple[str, ...] = ()  # need one of those, at whatever distance
+
+
 class Assessment(Value):
     """How well an intent fits the blueprint, and what could go wrong."""
 
@@ -56,10 +63,19 @@ class Assessment(Value):
     claimed_tier: int = Field(ge=0, le=3)
     self_reference: bool = False  # touches this system's own governance, policies or Phoenix
     effects: tuple[str, ...] = ()
+    blast_radius: BlastRadius | None = None  # None: not looked up (before rubric version 4)
     evaluator: Evaluator
     rubric_version: str
     evidence: tuple[Evidence, ...] = ()
     usage: Usage | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a blast radius that nobody looked up: older assessments keep their JSON."""
+        stored: dict[str, Any] = handler(self)
+        if self.blast_radius is None:
+            stored.pop("blast_radius", None)
+        return stored
 
 
 class ConditionValue(Value):

@@ -18,6 +18,7 @@ from domain.canonical import digest
 from domain.event import Value
 from domain.governance_events import (
     Assessment,
+    BlastRadius,
     ConditionValue,
     Decision,
     Mode,
@@ -48,6 +49,7 @@ VARIABLES: Mapping[str, InputType] = {
     "submitted_by": "string",
     "authenticated": "bool",
     "dependencies": "list",
+    "dependents": "list",  # the running services in the blast radius
     "evaluator": "string",
     "date": "string",  # 2026-12-24: dates compare as strings do
     "weekday": "string",  # monday
@@ -169,8 +171,13 @@ def inputs_of(
         "submitted_by": intent.submitted_by,
         "authenticated": intent.authenticated,
         "dependencies": intent.dependencies,
+        "dependents": _dependents(assessment.blast_radius),
         "evaluator": assessment.evaluator,
     }
+
+
+def _dependents(radius: BlastRadius | None) -> tuple[str, ...]:
+    return () if radius is None else (*radius.direct, *radius.further)
 
 
 def _moment(at: datetime | None) -> Inputs:

@@ -1,10 +1,17 @@
 """The published rubric: how well an intent fits the blueprint, worked out without a model.
 
-Pure and deterministic: the same intent and blueprint give the same assessment, line by line. It
-reads what an intent says and declares, never the name of the service. See docs/governance.md.
+Pure and deterministic: the same intent, blueprint and blast radius give the same assessment, line
+by line. It reads what an intent says and declares, never the name of the service: who needs that is
+looked up beforehand. See docs/governance.md.
 """
 
 from domain.rubric.blueprint import Blueprint, parse_blueprint
-from domain.rubric.evaluate import RUBRIC_VERSION, evaluate
+from domain.rubric.evaluate import RUBRIC_VERSION, SAME_WITHOUT_RADIUS, evaluate
 
-__all__ = ["RUBRIC_VERSION", "Blueprint", "evaluate", "parse_blueprint"]
+__all__ = [
+    "RUBRIC_VERSION",
+    "SAME_WITHOUT_RADIUS",
+    "Blueprint",
+    "evaluate",
+    "parse_blueprint",
+]

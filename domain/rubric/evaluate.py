@@ -5,10 +5,10 @@ Invariants  the points of all evidence add up to the score before clamping; only
             never routine; the tier is the more careful of what is claimed and what is found.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from domain.governance_events import Assessment, Evidence, RiskLevel
+from domain.governance_events import Assessment, BlastRadius, Evidence, RiskLevel
 from domain.intent import DEFAULT_TIER, TIER_BY_TYPE, Intent
 from domain.rubric import vocabulary as v
 from domain.rubric.blueprint import Blueprint
@@ -26,7 +26,9 @@ from domain.rubric.usage import beyond_records, foreign_main, readable, unknown_
 from domain.rubric.words import Clause, Reading, read
 from domain.view import made
 
-RUBRIC_VERSION = "3"
+RUBRIC_VERSION = "4"
+# Version 4 without a blast radius: what these said can still be repeated.
+SAME_WITHOUT_RADIUS = frozenset(("3",))
 
 # Points out of 1.00. They add up to 1.00 for a perfect intent.
 FIT = 0.31  # principle 2: the purpose is useful to somebody
@@ -65,6 +67,8 @@ RISK_POINTS: Mapping[str, int] = {
     "built-in dependency": 1,
     "many dependencies": 2,
     "holds data for others": 1,
+    "needs it": 2,
+    "needs those": 1,
     "effect": 4,
     "claimed tier too low": 4,
     "unclear": 1,
@@ -72,6 +76,8 @@ RISK_POINTS: Mapping[str, int] = {
     "suspect": 4,
     "hostile": 9,
 }
+RADIUS_MAX = 9  # the whole blast radius adds no more than this
+NAMED_MAX = 10  # so many services are named in a line of evidence
 RISK_LEVELS: tuple[tuple[int, RiskLevel], ...] = (
     (13, "critical"),
     (9, "high"),
@@ -131,11 +137,15 @@ class _Facts:
     pointless: str  # the clause that says that no use is intended; "" when none does
     unread: tuple[str, str]  # a sentence that a person has to read, and why; both "" without one
     shape: str  # the clause that records, counts or shows something; "" when none does
+    radius: BlastRadius | None
 
 
-def evaluate(intent: Intent, blueprint: Blueprint) -> Assessment:
-    """Assess one intent against the blueprint; the same input always gives the same answer."""
-    facts = _facts(intent, blueprint)
+def evaluate(intent: Intent, blueprint: Blueprint, radius: BlastRadius | None = None) -> Assessment:
+    """Assess one intent against the blueprint; the same input always gives the same answer.
+
+    ``radius``: who needs the service of this name as it runs now; None where nobody has looked.
+    """
+    facts = _facts(intent, blueprint, radius)
     sheet = _Sheet(blueprint)
     _fit(sheet, facts)
     _groundwork(sheet, facts, intent)
@@ -144,6 +154,7 @@ def evaluate(intent: Intent, blueprint: Blueprint) -> Assessment:
     _record(sheet, facts)
     _harmless(sheet, facts)
     _small(sheet, facts, intent)
+    _reach(sheet, facts)
     sheet.add("reserve", 0.0, note=f"{RESERVE} kept back: before its SPEC no intent is certain")
     _floor(sheet, facts)
     return _assessment(intent, facts, sheet)
@@ -152,7 +163,7 @@ def evaluate(intent: Intent, blueprint: Blueprint) -> Assessment:
 # --- finding ------------------------------------------------------------------------------------
 
 
-def _facts(intent: Intent, blueprint: Blueprint) -> _Facts:
+def _facts(intent: Intent, blueprint: Blueprint, radius: BlastRadius | None) -> _Facts:
     purpose = read((intent.purpose,), v.EVERY_STEM)
     stated = _with(purpose, intent.key_features)
     spec, meta = structure(intent.spec), structure(intent.metadata)
@@ -172,6 +183,7 @@ def _facts(intent: Intent, blueprint: Blueprint) -> _Facts:
         pointless=mentions(v.POINTLESS, stated),
         unread=_unread(stated, len(purpose.clauses), groundwork=groundwork),
         shape=_shape(stated, groundwork=groundwork),
+        radius=radius,
     )
 
 
@@ -407,6 +419,27 @@ def _small(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
         sheet.add("small parts", SMALL, topic=topic)
 
 
+def _reach(sheet: _Sheet, facts: _Facts) -> None:
+    """Who needs it is no matter of fit: it counts as risk, and the line says who."""
+    radius = facts.radius
+    if radius is None or not radius.direct:
+        return
+    note = f"{_needing(radius)} ({_named((*radius.direct, *radius.further))})"
+    topic = "small parts declared dependencies replaceable stopping rest"
+    sheet.add("blast radius", 0.0, topic=topic, note=note)
+    sheet.advise("See to it that those who need it can do with the new one.")
+
+
+def _needing(radius: BlastRadius) -> str:
+    text = f"running services that need it: {len(radius.direct)}"
+    return f"{text}, that need those: {len(radius.further)}" if radius.further else text
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - NAMED_MAX
+    return ", ".join(names[:NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
 def _floor(sheet: _Sheet, facts: _Facts) -> None:
     """Unclear is not misaligned: without a conflict a person decides, and nothing is blocked."""
     conflict = any(f.kind == "hostile" for f in facts.attempts)
@@ -438,6 +471,7 @@ def _assessment(intent: Intent, facts: _Facts, sheet: _Sheet) -> Assessment:
         "claimed_tier": intent.target_tier,
         "self_reference": self_reference,
         "effects": _effect_names(intent, facts),
+        "blast_radius": facts.radius,
         "evaluator": "rubric",
         "rubric_version": RUBRIC_VERSION,
         "evidence": tuple(sheet.lines),
@@ -480,6 +514,9 @@ def _risk_factors(
     note(len(intent.dependencies) > DEPENDENCIES_MANY, "many dependencies", "many dependencies")
     note(intent.service_type == "data", "holds data for others", "holds data for others")
     note(intent.kind == "retire", "ends a running service", "retire")
+    radius = facts.radius
+    if radius is not None and radius.direct:
+        found.append((_needing(radius), _reached(radius)))
     note(bool(facts.unread[0]), "a part was not understood", "suspect")
     note(bool(facts.pointless), "no use is intended", "unclear")
     for effect in facts.effects:
@@ -487,6 +524,11 @@ def _risk_factors(
     for attempt in _worst_of_each(facts.attempts):
         note(True, attempt.name, "hostile" if attempt.kind == "hostile" else "suspect")
     return found
+
+
+def _reached(radius: BlastRadius) -> int:
+    direct, further = RISK_POINTS["needs it"], RISK_POINTS["needs those"]
+    return min(len(radius.direct) * direct + len(radius.further) * further, RADIUS_MAX)
 
 
 def _worst_of_each(found: Iterable[Finding]) -> Iterable[Finding]:

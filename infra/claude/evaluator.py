@@ -15,7 +15,14 @@ import structlog
 from pydantic import ValidationError
 
 from domain.canonical import digest
-from domain.governance_events import Assessment, Evidence, Policy, RiskLevel, Usage
+from domain.governance_events import (
+    Assessment,
+    BlastRadius,
+    Evidence,
+    Policy,
+    RiskLevel,
+    Usage,
+)
 from domain.intent import Intent
 from domain.rubric import Blueprint, evaluate
 from domain.rubric.evaluate import ALIGNED
@@ -86,16 +93,16 @@ class ClaudeEvaluator:
     def blueprint(self) -> Blueprint:
         return self._blueprint
 
-    async def assess(self, intent: Intent) -> Assessment:
+    async def assess(self, intent: Intent, radius: BlastRadius) -> Assessment:
         """The model's assessment above the rubric's floor, or the rubric's with the reason why."""
-        floor = evaluate(intent, self._blueprint)
+        floor = evaluate(intent, self._blueprint, radius)
         if time.monotonic() < self._rest_until:
             return _fallback(floor, Usage(model=self._model), "the model is left alone for a while")
         usage = Usage(model=self._model)
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._budget_s):
-                message, usage = await self._ask(intent)
+                message, usage = await self._ask(intent, radius)
             verdict = _verdict(message)  # whatever it says was paid for, so usage is known first
         except TimeoutError:
             return self._failed(floor, usage, f"no answer within {self._budget_s:g} s", started)
@@ -133,13 +140,13 @@ class ClaudeEvaluator:
         if self._client is not None:
             await self._client.close()
 
-    async def _ask(self, intent: Intent) -> tuple[Any, Usage]:
+    async def _ask(self, intent: Intent, radius: BlastRadius) -> tuple[Any, Usage]:
         sdk = await self._sdk()
         request: dict[str, Any] = {
             "model": self._model,
             "max_tokens": MAX_TOKENS,
             "system": system_blocks(self._blueprint.text, self._policies()),
-            "messages": [{"role": "user", "content": user_text(intent)}],
+            "messages": [{"role": "user", "content": user_text(intent, radius)}],
             "output_config": {
                 "format": {"type": "json_schema", "schema": sdk.transform_schema(Verdict)}
             },

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.governance_events import Policy, RiskLevel
+from domain.governance_events import BlastRadius, Policy, RiskLevel
 from domain.intent import Intent
 
 INSTRUCTIONS = """\
@@ -69,9 +69,11 @@ def system_blocks(blueprint: str, policies: Sequence[Policy]) -> list[dict[str, 
     return [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
 
 
-def user_text(intent: Intent) -> str:
-    """The intent as fenced data; no text inside can close the fence."""
+def user_text(intent: Intent, radius: BlastRadius) -> str:
+    """The intent, and who needs its service, as fenced data; no text inside can close the fence."""
     body = intent.model_dump(mode="json", exclude={"intent_id", "submitted_by", "authenticated"})
+    if radius.direct:
+        body["running_services_that_need_it"] = [*radius.direct, *radius.further]
     fenced = json.dumps(body, ensure_ascii=True, sort_keys=True)
     fenced = fenced.replace("<", "\\u003c").replace(">", "\\u003e")
     return f"<intent>\n{fenced}\n</intent>"

@@ -34,6 +34,9 @@ def assessed(assessment: Assessment, outcome: Outcome, at: datetime) -> dict[str
         "claimed_tier": assessment.claimed_tier,
         "self_reference": assessment.self_reference,
         "effects": list(assessment.effects),
+        "blast_radius": assessment.blast_radius.model_dump(mode="json")
+        if assessment.blast_radius
+        else None,
         "timestamp": at.isoformat(),
     }
 

@@ -51,6 +51,7 @@ from services.governance.people import People
 from services.governance.provenance import provenance
 from services.governance.replay import replay, simulate
 from services.governance.rulebook import Rulebook
+from services.governance.surroundings import dependents
 
 _DECIDE_WAIT_S = 10.0
 AnyRequest = Request[Any, Any, Any]
@@ -83,7 +84,8 @@ def _evaluation(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[
         async def check(self, data: JSONBody[Check]) -> dict[str, Any]:
             """How an intent would be assessed and decided now. Records nothing."""
             intent = _settled(ctx, data)
-            assessment = await evaluator.assess(intent)
+            radius = dependents(ctx).of(intent.service_name)
+            assessment = await evaluator.assess(intent, radius)
             rules = rulebook.current()
             at = ctx.clock.now()
             inputs = inputs_of(

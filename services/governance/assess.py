@@ -4,7 +4,7 @@ import hashlib
 from typing import Protocol
 
 from domain.canonical import digest
-from domain.governance_events import Assessment
+from domain.governance_events import Assessment, BlastRadius
 from domain.intent import Intent
 from domain.rubric import Blueprint, evaluate
 
@@ -19,7 +19,7 @@ class Evaluator(Protocol):
     def concurrency(self) -> int:
         """How many assessments may run at once, for one unit of capacity."""
 
-    async def assess(self, intent: Intent) -> Assessment: ...
+    async def assess(self, intent: Intent, radius: BlastRadius) -> Assessment: ...
 
 
 class RubricEvaluator:
@@ -34,8 +34,8 @@ class RubricEvaluator:
     def blueprint(self) -> Blueprint:
         return self._blueprint
 
-    async def assess(self, intent: Intent) -> Assessment:
-        return evaluate(intent, self._blueprint)
+    async def assess(self, intent: Intent, radius: BlastRadius) -> Assessment:
+        return evaluate(intent, self._blueprint, radius)
 
 
 def with_context(blueprint: Blueprint, context: str) -> str:

@@ -19,13 +19,14 @@ from domain.governance_events import (
 from domain.intent import IntentQueued
 from domain.policy import NEXT_ACTION, Bundle, Outcome, decide_by, typed
 from domain.recorded import Recorded
-from domain.rubric import RUBRIC_VERSION, Blueprint, evaluate
+from domain.rubric import RUBRIC_VERSION, SAME_WITHOUT_RADIUS, Blueprint, evaluate
 from infra.cel import CelConditions
 from infra.ports import Context
 from projections.governance import DECISIONS, DecisionRow
 from services.governance.models import Simulation
 
 _PAGE = 500
+_REPEATABLE = SAME_WITHOUT_RADIUS | {RUBRIC_VERSION}
 
 
 async def replay(ctx: Context, row: DecisionRow, blueprint: Blueprint) -> dict[str, Any]:
@@ -93,11 +94,12 @@ async def _assessment_again(
     if found is None or queued is None:
         return {"repeatable": False, "why": "the intent or its assessment is not in the log"}
     recorded = found.assessment
-    if recorded.evaluator != "rubric" or recorded.rubric_version != RUBRIC_VERSION:
+    if recorded.evaluator != "rubric" or recorded.rubric_version not in _REPEATABLE:
         return {"repeatable": False, "why": f"made by {recorded.evaluator}, not by this rubric"}
     if not queued.intent.blueprint_context and found.blueprint_digest != blueprint.digest:
         return {"repeatable": False, "why": "the blueprint has changed"}
-    again = evaluate(queued.intent, blueprint).model_copy(update={"usage": recorded.usage})
+    as_then = {"usage": recorded.usage, "rubric_version": recorded.rubric_version}
+    again = evaluate(queued.intent, blueprint, recorded.blast_radius).model_copy(update=as_then)
     same = canonical(again.model_dump(mode="json")) == canonical(recorded.model_dump(mode="json"))
     return {"repeatable": True, "identical": same}
 

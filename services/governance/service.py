@@ -8,12 +8,14 @@ from infra.claude import ClaudeEvaluator, Prices
 from infra.ports import Context, Term
 from infra.together import until_first
 from projections.governance import APPROVALS, DECISIONS, GLASS, MODE, TABLES, UNDECIDED
+from projections.services import SERVICES
 from services.governance.api import routes
 from services.governance.assess import Evaluator, RubricEvaluator
 from services.governance.config import load_config
 from services.governance.people import People
 from services.governance.rulebook import Rulebook
 from services.governance.step import Step
+from services.governance.surroundings import followed
 from services.governance.work import deciding, expiring, put_first_rules, undecided
 
 
@@ -28,7 +30,7 @@ class Governance:
         "Replay of any decision, simulation of any policy over all decisions",
     )
     dependencies: Sequence[str] = ("nats",)
-    tables = TABLES
+    tables = (*TABLES, SERVICES)
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -62,17 +64,19 @@ class Governance:
         """Decide open intents and end expired approvals until the term ends."""
         position = await put_first_rules(self._ctx, self._config, term)
         await self._ctx.views.reach(position, timeout_s=30.0)
-        step = Step(
-            self._ctx,
-            rulebook=self._rulebook,
-            evaluator=self._evaluator,
-            people=self._people,
-            approval_ttl=self._config.approval_ttl,
-        )
         concurrency = self._evaluator.concurrency * self._ctx.capacity
-        async with undecided(self._ctx) as waiting:
-            work = deciding(self._ctx, step, waiting, concurrency=concurrency)
-            await until_first(work.run(term), expiring(self._ctx, self._people, term))
+        with followed(self._ctx) as dependents:
+            step = Step(
+                self._ctx,
+                rulebook=self._rulebook,
+                evaluator=self._evaluator,
+                dependents=dependents,
+                people=self._people,
+                approval_ttl=self._config.approval_ttl,
+            )
+            async with undecided(self._ctx) as waiting:
+                work = deciding(self._ctx, step, waiting, concurrency=concurrency)
+                await until_first(work.run(term), expiring(self._ctx, self._people, term))
 
 
 def _evaluator(ctx: Context, blueprint: Blueprint, rulebook: Rulebook) -> Evaluator:

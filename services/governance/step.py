@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from domain.dependents import Dependents
 from domain.errors import ConflictError
 from domain.governance import INITIAL, Decide, Decided, State, decide, evolve
 from domain.governance_events import Assessment
@@ -24,18 +25,21 @@ class Step:
         *,
         rulebook: Rulebook,
         evaluator: Evaluator,
+        dependents: Dependents,
         people: People,
         approval_ttl: timedelta,
     ) -> None:
         self._ctx = ctx
         self._rulebook = rulebook
         self._evaluator = evaluator
+        self._dependents = dependents
         self._people = people
         self._ttl = approval_ttl
 
     async def __call__(self, item: Undecided, term: Term) -> int:
         """Decide it and return the position of the last event of the decision."""
-        assessment = await self._evaluator.assess(item.intent)
+        radius = self._dependents.of(item.intent.service_name)
+        assessment = await self._evaluator.assess(item.intent, radius)
         rules, at = self._rulebook.current(), self._ctx.clock.now()
         inputs = inputs_of(
             item.intent, assessment, mode=rules.mode, user_present=rules.user_present, at=at

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from services.governance.examples import FILE
+from tests.governance.test_blast_radius import deployed
 from tests.governance.world import World, governance
 
 _REVENUE = "Revenue analytics: track revenues by source and month and show monthly totals"
@@ -41,6 +42,7 @@ async def answers(world: World) -> dict[str, tuple[int, Any]]:
         found[f"{method} {where}"] = (answer.status_code, answer.json())
         return answer.json()
 
+    await world.append(*deployed("month-end", "revenue-analytics"))
     routine = await world.queue(_REVENUE, service_name="revenue-analytics")
     own = await world.queue(
         _OWN, service_name="governance-two", service_type="infrastructure", target_tier=0

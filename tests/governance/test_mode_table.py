@@ -31,6 +31,7 @@ def inputs(**given: Any) -> Inputs:
         "submitted_by": "ann",
         "authenticated": True,
         "dependencies": (),
+        "dependents": (),
         "evaluator": "rubric",
         **given,
     }
