@@ -27,6 +27,7 @@ class Event(Value):
 
     context: ClassVar[str]
     key: ClassVar[str]
+    full_type: ClassVar[str]  # the CloudEvents type, for example ``phoenix.intent.IntentQueued.v1``
 
     type: str
     at: AwareDatetime
@@ -41,11 +42,7 @@ class Event(Value):
         known = EVENT_TYPES.setdefault(full, cls)
         if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
             raise TypeError(f"{full} is registered by {known.__module__}.{known.__qualname__}")
-
-    @property
-    def full_type(self) -> str:
-        """The CloudEvents type, for example ``phoenix.intent.IntentQueued.v1``."""
-        return f"phoenix.{self.context}.{self.type}"
+        cls.full_type = full
 
     @property
     def stream_key(self) -> str:

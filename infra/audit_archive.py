@@ -27,7 +27,7 @@ from infra.audit_proof import check_growth, prove_growth
 from infra.nats import api, setup
 from infra.nats.connection import Connection
 from infra.nats.reader import Raw, parse_headers
-from infra.nats.writer import MESSAGE_ID, Ack, Message, NoAnswer, StreamWriter
+from infra.nats.writer import MESSAGE_ID, Ack, Message, NoAnswer, StreamWriter, TooLarge
 
 FORMAT = "phoenix-log-archive-v1"
 GROUP_MESSAGES = 500
@@ -169,6 +169,8 @@ async def _put(writer: StreamWriter, position: int, messages: list[Message]) -> 
         except api.Refused as error:
             if error.code != api.DUPLICATE_IN_BATCH:
                 raise LogRefused(f"message {position}: {error}") from error
+        except TooLarge as error:
+            raise LogRefused(str(error)) from error
         except NoAnswer as error:
             raise TransientError(f"message {position}: {error}") from error
         await asyncio.sleep(FORGET_S)  # the same id again, from long after in the log's time

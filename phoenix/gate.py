@@ -1,11 +1,11 @@
 """The log as a leader may use it: what is fenced is written only while the lease is confirmed."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from domain.errors import TransientError
 from domain.event import Event
 from domain.recorded import Recorded
-from infra.ports import EventLog, Fence, Meta, Subscription, Write
+from infra.ports import Append, EventLog, Fence, Meta, Outcome, Subscription, Write
 
 
 class LogReads:
@@ -57,9 +57,23 @@ class GatedLog(LogReads):
         Raises:
             TransientError: also if the lease is still not confirmed after the wait.
         """
+        await self._confirm(fence)
+        return await self._log.append(writes, meta=meta, fence=fence)
+
+    async def append_each(
+        self, appends: Iterable[Append], *, fence: Fence | None = None
+    ) -> list[Outcome]:
+        """See ``infra.ports.EventLog.append_each``; the lease is looked at once, at the start.
+
+        Raises:
+            TransientError: the lease is still not confirmed after the wait; nothing was written.
+        """
+        await self._confirm(fence)
+        return await self._log.append_each(appends, fence=fence)
+
+    async def _confirm(self, fence: Fence | None) -> None:
         if fence is not None and not await self._confirmed():
             raise TransientError("the lease has not been confirmed lately")
-        return await self._log.append(writes, meta=meta, fence=fence)
 
     async def submit(self, body: bytes, *, person: str = "", message_id: str = "") -> int:
         return await self._log.submit(body, person=person, message_id=message_id)

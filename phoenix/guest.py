@@ -10,11 +10,11 @@ Outside     with ``PHOENIX_NATS_URL`` every connection signs in with the same cr
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from domain.errors import LogRefused
-from infra.ports import Authenticator, Fence, Meta, Person, Write
+from infra.ports import Append, Authenticator, Fence, Meta, Outcome, Person, Write
 from infra.settings import Settings
 from phoenix.gate import LogReads
 from phoenix.reference import names
@@ -38,6 +38,12 @@ class ReadOnlyLog(LogReads):
     async def append(
         self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
     ) -> tuple[int, ...]:
+        """Raises: LogRefused: always."""
+        _refuse()
+
+    async def append_each(
+        self, appends: Iterable[Append], *, fence: Fence | None = None
+    ) -> list[Outcome]:
         """Raises: LogRefused: always."""
         _refuse()
 

@@ -5,6 +5,7 @@ subject for each originator; a lost answer is settled by looking for our own mes
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from infra.eventsourcing_jetstream.names import KEYS, TRACKING, Names
 from infra.nats import api
 from infra.nats.connection import Connection
 from infra.nats.fetch import Stored, Stream
-from infra.nats.writer import EXPECTED, Ack, Denied, Message, NoAnswer, StreamWriter
+from infra.nats.writer import EXPECTED, Ack, Denied, Message, NoAnswer, StreamWriter, TooLarge
 
 NAME_IN_USE = 10058
 BATCH_TOO_LARGE = 10199
@@ -117,10 +118,12 @@ class AppStream:
         """
         if self._opened.parts is None:
             return None
-        nc, _, writer = self._opened.parts
-        if writer.serial_guards or max(len(m.payload) for m in messages) > nc.max_payload:
+        _, _, writer = self._opened.parts
+        if writer.serial_guards:
             return None
-        return writer.send(messages)
+        with contextlib.suppress(TooLarge):
+            return writer.send(messages)
+        return None
 
     async def write(
         self, make: Make, first_id: str, failed: tuple[Sequence[Message], Exception] | None = None
@@ -164,18 +167,14 @@ class AppStream:
             delay_s = min(delay_s * 2, RETRY_S_MAX) if unknown else RETRY_S
 
     async def _send(self, messages: Sequence[Message]) -> int:
-        nc, _, writer = await self.open()
-        limit = nc.max_payload
-        for message in messages:
-            if len(message.payload) > limit:
-                raise DataError(
-                    f"{message.subject}: {len(message.payload)} bytes, the server takes {limit}"
-                )
+        _, _, writer = await self.open()
         try:
             async with asyncio.timeout(self.timeout_s):  # also for its turn
                 return (await writer.publish(messages)).first
         except TimeoutError:
             raise NoAnswer("the writer had no turn in time") from None
+        except TooLarge as error:
+            raise DataError(str(error)) from error
         except (Denied, api.Refused) as error:
             raise self._named(error, len(messages)) from error
 

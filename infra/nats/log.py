@@ -8,12 +8,15 @@ Delivery    ``append`` tries for ``APPEND_TIMEOUT_S``; after that the caller may
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from domain.errors import (
     ConflictError,
     LogRefused,
+    PhoenixError,
     PoisonError,
     StaleEpoch,
     TransientError,
@@ -30,19 +33,22 @@ from infra.nats.writer import (
     EXPECTED,
     EXPECTED_SUBJECT,
     MESSAGE_ID,
-    Ack,
+    RUN_MAX,
     Denied,
     Message,
     NoAnswer,
     StreamWriter,
+    TooLarge,
     header,
 )
-from infra.ports import Batch, Fence, Meta, Write
+from infra.ports import Append, Batch, Fence, Meta, Outcome, Write
 
 APPEND_TIMEOUT_S = 10.0
 RETRY_S = 0.02
 RETRY_S_MAX = 0.5
+RUNS = 16  # of ``append_each`` on their way
 
+NOT_WRITTEN = (NoAnswer, Denied, TooLarge, api.NoStream, api.Refused)  # or not for certain
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -78,22 +84,30 @@ class JetStreamLog:
         self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
     ) -> tuple[int, ...]:
         """See ``infra.ports.EventLog.append``."""
-        fenced = codec.check(writes, fence)
-        epoch = fence.epoch if fence else 0
-        messages = []
-        for index, write in enumerate(writes):
-            event = write.event
-            id = codec.event_id(meta.command_id, index, event)
-            body = codec.encode(event, id=id, meta=meta, epoch=epoch)
-            headers = _headers(id, write, fence if index == fenced else None)
-            messages.append(Message(event.subject, body, headers))
+        messages = _messages(writes, meta, fence)
+        writer = self._writer or await self.writer()
         try:
-            ack = await self._send(messages, self._writer or await self.writer())
-        except Denied as error:
-            raise LogRefused(str(error)) from error
-        except (NoAnswer, api.NoStream, api.Refused) as error:
+            ack = await writer.send(messages)
+        except NOT_WRITTEN as error:
             return await _Append(self, writes, messages, fence).settle(error)
         return tuple(range(ack.first, ack.last + 1))
+
+    async def append_each(
+        self, appends: Iterable[Append], *, fence: Fence | None = None
+    ) -> list[Outcome]:
+        """See ``infra.ports.EventLog.append_each``."""
+        writer = self._writer or await self.writer()
+        outcomes: list[Outcome] = []
+        under_way: deque[_Run] = deque()
+        left = iter(appends)
+        while run := tuple(islice(left, RUN_MAX)):
+            if len(under_way) == RUNS:
+                outcomes += await under_way.popleft().outcomes()
+            under_way.append(_Run(self, writer, run, fence))
+            await asyncio.sleep(0)  # what is made is sent, and answers are read
+        for last in under_way:
+            outcomes += await last.outcomes()
+        return outcomes
 
     async def submit(self, body: bytes, *, person: str = "", message_id: str = "") -> int:
         """See ``infra.ports.EventLog.submit``.
@@ -108,8 +122,8 @@ class JetStreamLog:
         deadline = _Deadline(APPEND_TIMEOUT_S)
         while True:
             try:
-                return (await self._send((message,), await self.writer())).last
-            except Denied as error:
+                return (await (await self.writer()).send((message,))).last
+            except (Denied, TooLarge) as error:
                 raise LogRefused(str(error)) from error
             except NoAnswer as error:
                 if not message_id:  # a second copy could not be recognised
@@ -155,19 +169,48 @@ class JetStreamLog:
         """See ``infra.ports.EventLog.follow``."""
         return JetStreamSubscription(self, subjects, after, batch, events)
 
-    def _send(self, messages: Sequence[Message], writer: StreamWriter) -> "asyncio.Future[Ack]":
-        """Raises what the writer raises, but names what no retry can mend.
 
-        Raises:
-            LogRefused: too large for the server.
-        """
-        limit = self.nc.max_payload
-        for message in messages:
-            if len(message.payload) > limit:
-                raise LogRefused(
-                    f"{message.subject}: {len(message.payload)} bytes, the server takes {limit}"
+class _Run:
+    """Some of the appends of one ``append_each``, on their way."""
+
+    def __init__(
+        self,
+        log: JetStreamLog,
+        writer: StreamWriter,
+        appends: Sequence[Append],
+        fence: Fence | None,
+    ) -> None:
+        self._log = log
+        self._appends = appends
+        self._fence = fence
+        self._groups = [_messages(writes, meta, fence) for writes, meta in appends]
+        self._answer = writer.send_each(self._groups)
+
+    async def outcomes(self) -> list[Outcome]:
+        """Each one's positions or error, once all are known."""
+        firsts = await self._answer
+        found: list[Outcome] = []
+        failed: dict[int, Exception] = {}
+        for index, (first, messages) in enumerate(zip(firsts, self._groups, strict=True)):
+            if isinstance(first, int):
+                found.append(
+                    (first,) if len(messages) == 1 else tuple(range(first, first + len(messages)))
                 )
-        return writer.send(messages)
+            else:
+                failed[index] = first
+                found.append(())
+        if failed:
+            settled = await asyncio.gather(*(self._settle(i, e) for i, e in failed.items()))
+            for index, outcome in zip(failed, settled, strict=True):
+                found[index] = outcome
+        return found
+
+    async def _settle(self, index: int, error: Exception) -> Outcome:
+        writes, messages = self._appends[index][0], self._groups[index]
+        try:
+            return await _Append(self._log, writes, messages, self._fence).settle(error)
+        except PhoenixError as why:
+            return why
 
 
 class _Append:
@@ -193,19 +236,26 @@ class _Append:
             if found:
                 return found
             try:
-                ack = await self._log._send(self._messages, await self._log.writer())
+                ack = await (await self._log.writer()).send(self._messages)
                 return tuple(range(ack.first, ack.last + 1))
-            except Denied as denied:
-                raise LogRefused(str(denied)) from denied
-            except (NoAnswer, api.NoStream, api.Refused) as again:
+            except NOT_WRITTEN as again:
                 error = again
 
     async def _after(self, error: Exception) -> tuple[int, ...] | None:
         """Return the positions if it stands already, None to try again; else say why not."""
         if isinstance(error, api.Refused):
             return await self._after_refusal(error)
+        if isinstance(error, (Denied, TooLarge)):
+            raise LogRefused(str(error)) from error
         await self._deadline.again(error)
-        return None if isinstance(error, api.NoStream) else await self._already()
+        if isinstance(error, api.NoStream) or self._recognised:
+            return None
+        return await self._already()
+
+    @property
+    def _recognised(self) -> bool:
+        """Whether the server itself answers a repeat with the first one's position."""
+        return len(self._messages) == 1 and EXPECTED not in self._messages[0].headers
 
     async def _after_refusal(self, error: api.Refused) -> tuple[int, ...] | None:
         if error.code in api.PASSING:
@@ -397,6 +447,20 @@ class _Deadline:
             raise TransientError(f"the log did not accept it in time: {why}") from error
         await asyncio.sleep(self._delay_s)
         self._delay_s = min(self._delay_s * 2, RETRY_S_MAX)
+
+
+def _messages(writes: Sequence[Write], meta: Meta, fence: Fence | None) -> list[Message]:
+    """Raises ValueError: these conditions do not fit; see ``codec.check``."""
+    fenced = codec.check(writes, fence)
+    epoch = fence.epoch if fence else 0
+    messages = []
+    for index, write in enumerate(writes):
+        event = write.event
+        id = codec.event_id(meta.command_id, index, event)
+        body = codec.encode(event, id=id, meta=meta, epoch=epoch)
+        headers = _headers(id, write, fence if index == fenced else None)
+        messages.append(Message(event.subject, body, headers))
+    return messages
 
 
 def _headers(id: str, write: Write, fence: Fence | None) -> dict[str, str]:

@@ -23,6 +23,7 @@ ACK_TIMEOUT_S = 2.0
 BATCH_MESSAGES_MAX = 1000
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 WINDOW = 1024  # messages without an answer
+RUN_MAX = 64  # groups that are handed over together
 PROBE_EVERY = 20  # batches
 SURPRISE = 0.7
 PROBE_MIN = 8  # messages
@@ -62,10 +63,74 @@ class Denied(Exception):
     """The server's permissions forbid publishing to this subject."""
 
 
+class TooLarge(Exception):
+    """The server takes no message of this size; nothing was sent."""
+
+
+class _Place:
+    """One group's answer in a run: what a future would be, without one each."""
+
+    __slots__ = ("_index", "_run")
+
+    def __init__(self, run: "_Run", index: int) -> None:
+        self._run = run
+        self._index = index
+
+    def done(self) -> bool:
+        return self._run.answer.done() or self._run.firsts[self._index] is not None
+
+    def set_result(self, ack: Ack) -> None:
+        self._run.settle(self._index, ack.first)
+
+    def set_exception(self, error: Exception) -> None:
+        self._run.settle(self._index, error)
+
+
+class _Run:
+    """Groups that were handed over together, and of each the first position or the error.
+
+    Single messages that go at once are sent and remembered as one; an answer names its place.
+    """
+
+    batch = False
+    groups: "Sequence[_Group]" = ()
+    __slots__ = ("answer", "firsts", "generation", "left", "messages", "sent_at")
+
+    def __init__(self, answer: "asyncio.Future[list[int | Exception]]", count: int) -> None:
+        self.answer = answer
+        self.firsts: list[int | Exception | None] = [None] * count
+        self.left = count
+        self.messages: Sequence[Message] = ()  # once they are on their way
+        self.sent_at = 0.0
+        self.generation = 0
+
+    @property
+    def count(self) -> int:
+        """Messages without an answer."""
+        return self.left
+
+    def settle(self, index: int, first: int | Exception) -> None:
+        """For one of them; what comes later for the same one does not count."""
+        if self.firsts[index] is None:
+            self.firsts[index] = first
+            self.left -= 1
+            if not self.left and not self.answer.done():
+                self.answer.set_result(self.firsts)  # type: ignore[arg-type]
+
+    def fail(self, error: Exception) -> None:
+        """All that have no answer."""
+        for index, first in enumerate(self.firsts):
+            if first is None:
+                self.settle(index, error)
+
+    def concerns(self, subject: str) -> bool:
+        return any(message.subject == subject for message in self.messages)
+
+
 @dataclass(slots=True, eq=False)
 class _Group:
     messages: Sequence[Message]
-    answer: "asyncio.Future[Ack]"
+    answer: "asyncio.Future[Ack] | _Place"
 
     @property
     def guards(self) -> set[str]:
@@ -123,8 +188,15 @@ class _Sent:
     count: int
     batch: bool
     alone: bool  # nothing else was on its way
-    sent_at: float
-    generation: int
+    sent_at: float = 0.0
+    generation: int = 0
+
+    def fail(self, error: Exception) -> None:
+        for group in self.groups:
+            _reject(group, error)
+
+    def concerns(self, subject: str) -> bool:
+        return any(m.subject == subject for group in self.groups for m in group.messages)
 
 
 class Costs:
@@ -209,7 +281,7 @@ class StreamWriter:
         self._pack = pack
         self._batch_max = batch_max  # of one group; groups are packed up to BATCH_MESSAGES_MAX
         self._waiting: deque[_Group] = deque()
-        self._sent: dict[int, _Sent] = {}
+        self._sent: dict[int, _Sent | _Run] = {}
         self._guards: set[str] = set()
         self._unanswered = 0
         self._batches_out = 0
@@ -257,7 +329,7 @@ class StreamWriter:
         self._nc.on_reconnect.remove(self._reconnected)
         self._nc.on_denied.remove(self._denied)
         for token in tuple(self._sent):
-            self._fail(self._take(token), NoAnswer("closed"))
+            self._take(token).fail(NoAnswer("closed"))
         while self._waiting:
             _reject(self._waiting.popleft(), NoAnswer("closed"))
         await self._nc.untap(self._subscription)
@@ -270,6 +342,7 @@ class StreamWriter:
             api.NoStream: no stream takes these subjects, or JetStream is just starting.
             NoAnswer: no answer in time; it may have been written.
             Denied: no permission.
+            TooLarge: one of the messages is larger than the server takes.
             ValueError: more messages than a batch can hold.
         """
         return await self.send(messages)
@@ -278,19 +351,68 @@ class StreamWriter:
         """As ``publish``, but return at once with the answer to come."""
         if self._closed:
             raise NoAnswer("closed")
-        if not 0 < len(messages) <= self._batch_max:
-            raise ValueError(f"an append holds 1 to {self._batch_max} events")
+        self._check(messages)
         answer: asyncio.Future[Ack] = self._loop.create_future()
         group = _Group(messages, answer)
         if self._waiting or self.serial_guards or self._hold():
             self._waiting.append(group)
-            if self._linger is not None and len(self._waiting) >= self._expected:
-                self._lingered()
-            else:
-                self._pump()
+            self._more_wait()
         else:
             self._send_alone(group)
         return answer
+
+    def send_each(
+        self, groups: Sequence[Sequence[Message]]
+    ) -> "asyncio.Future[list[int | Exception]]":
+        """As ``send`` for each of up to ``RUN_MAX`` groups, with one answer for all of them: the
+        position of each one's first message, or the error that ``publish`` would have raised.
+
+        Raises:
+            ValueError: more messages in a group than a batch can hold; nothing was sent.
+        """
+        assert len(groups) <= RUN_MAX
+        run = _Run(self._loop.create_future(), len(groups))
+        if self._closed:
+            run.fail(NoAnswer("closed"))
+        single = True
+        for index, messages in enumerate(groups):
+            try:
+                self._check(messages)
+            except TooLarge as error:
+                run.settle(index, error)
+            single = single and len(messages) == 1
+        if single and run.left == len(groups) and self._goes_at_once(len(groups)):
+            self._send_run(run, [messages[0] for messages in groups])
+        else:
+            self._waiting.extend(
+                _Group(messages, _Place(run, index))
+                for index, messages in enumerate(groups)
+                if run.firsts[index] is None
+            )
+            self._more_wait()
+        return run.answer
+
+    def _check(self, messages: Sequence[Message]) -> None:
+        if not 0 < len(messages) <= self._batch_max:
+            raise ValueError(f"an append holds 1 to {self._batch_max} events")
+        limit = self._nc.max_payload
+        for message in messages:
+            if len(message.payload) > limit:
+                raise TooLarge(
+                    f"{message.subject}: {len(message.payload)} bytes, the server takes {limit}"
+                )
+
+    def _goes_at_once(self, count: int) -> bool:
+        """Whether so many single messages may go now, and a batch would not be quicker."""
+        if self._waiting or self.serial_guards or self._hold():
+            return False
+        return not (self._pack and self.costs.batch_pays(self._unanswered + count))
+
+    def _more_wait(self) -> None:
+        if self._linger is not None and len(self._waiting) >= self._expected:
+            self._lingered()
+        else:
+            self._pump()
 
     # Which group goes next, and how
 
@@ -373,7 +495,15 @@ class StreamWriter:
     def _send_single(self, group: _Group) -> None:
         token = self._register((group,), 1, batch=False)
         self.singles += 1
-        self._push(token, _line(group.messages[0], f"{self._inbox}{token}", ""))
+        self._push(token, _line(group.messages[0], f"{self._inbox}{token * RUN_MAX}", ""))
+
+    def _send_run(self, run: _Run, messages: Sequence[Message]) -> None:
+        run.messages = messages
+        token = self._remember(run)
+        self.singles += len(messages)
+        inbox, first = self._inbox, token * RUN_MAX
+        lines = [_line(m, f"{inbox}{reply}", "") for reply, m in enumerate(messages, first)]
+        self._push(token, b"".join(lines))
 
     def _send_batch(self, groups: Sequence[_Group]) -> None:
         messages = [message for group in groups for message in group.messages]
@@ -381,7 +511,7 @@ class StreamWriter:
         self.batches += 1
         self._batch_number += 1
         batch = f"Nats-Batch-Id: {self._name}{self._batch_number}\r\nNats-Batch-Sequence: "
-        reply = f"{self._inbox}{token}"
+        reply = f"{self._inbox}{token * RUN_MAX}"
         last = len(messages)
         lines = [
             # The first asks for an answer too: early errors reach only the one who asks.
@@ -395,34 +525,51 @@ class StreamWriter:
         self._push(token, b"".join(lines))
 
     def _register(self, groups: Sequence[_Group], count: int, *, batch: bool) -> int:
-        self._token += 1
-        now = self._loop.time()
-        generation = self._generation if self._nc.is_connected else self._generation + 1
-        self._sent[self._token] = _Sent(groups, count, batch, not self._unanswered, now, generation)
-        self._unanswered += count
-        self._batches_out += batch
         for group in groups if self.serial_guards else ():
             self._guards |= group.guards
+        return self._remember(_Sent(groups, count, batch, not self._unanswered))
+
+    def _remember(self, sent: _Sent | _Run) -> int:
+        """Note what is about to be sent; its reply subjects begin at ``RUN_MAX`` times this."""
+        self._token += 1
+        sent.sent_at = self._loop.time()
+        sent.generation = self._generation if self._nc.is_connected else self._generation + 1
+        self._sent[self._token] = sent
+        self._unanswered += sent.count
+        self._batches_out += sent.batch
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(self._timeout_s, self._sweep)
         return self._token
 
     def _push(self, token: int, lines: bytes) -> None:
         if not self._nc.push(lines):
-            self._fail(self._take(token), NoAnswer("not connected, and too much is waiting"))
+            self._take(token).fail(NoAnswer("not connected, and too much is waiting"))
 
     # From the server
 
     def _answered(self, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
-        token = int(subject[self._prefix_length :])
+        token, place = divmod(int(subject[self._prefix_length :]), RUN_MAX)
         sent = self._sent.get(token)
         if sent is None:
             return  # timed out; whoever waited has been told
-        if headers is not None and b" 503" in headers[:14]:
-            self._fail(self._take(token), api.NoStream())
+        nobody = headers is not None and b" 503" in headers[:14]
+        if isinstance(sent, _Run):
+            self._settle_place(token, sent, place, api.NoStream() if nobody else _first(data))
+        elif nobody:
+            self._take(token).fail(api.NoStream())
             self._loop.call_soon(self._pump)
         elif data:  # an empty answer only says that the batch has begun
-            self._settle(self._take(token), data)
+            self._take(token)
+            self._settle(sent, data)
+
+    def _settle_place(self, token: int, run: _Run, place: int, first: int | Exception) -> None:
+        if run.firsts[place] is not None:
+            return
+        self._saw_single(run.sent_at)
+        self._unanswered -= 1
+        run.settle(place, first)
+        if not run.left:
+            del self._sent[token]
 
     def _settle(self, sent: _Sent, data: bytes) -> None:
         self._learn(sent)
@@ -439,15 +586,22 @@ class StreamWriter:
             if not group.answer.done():
                 group.answer.set_result(Ack(first, position, duplicate))
 
+    def _saw_single(self, sent_at: float) -> None:
+        if not self._turning:
+            self._turning = True
+            self._loop.call_soon(self._turn)
+        self._answered_now += 1
+        self._singles_now += 1
+        self._singles_since = self._singles_since or sent_at
+
     def _learn(self, sent: _Sent) -> None:
+        if not sent.batch:
+            self._saw_single(sent.sent_at)
+            return
         if not self._turning:
             self._turning = True
             self._loop.call_soon(self._turn)
         self._answered_now += sent.count
-        if not sent.batch:
-            self._singles_since = self._singles_since or sent.sent_at
-            self._singles_now += 1
-            return
         self._gathering = True
         self._woken += len(sent.groups)
         if sent.alone:
@@ -548,17 +702,13 @@ class StreamWriter:
         else:
             self._send_batch((group,))
 
-    def _take(self, token: int) -> _Sent:
+    def _take(self, token: int) -> _Sent | _Run:
         sent = self._sent.pop(token)
         self._unanswered -= sent.count
         self._batches_out -= sent.batch
         for group in sent.groups if self.serial_guards else ():
             self._guards -= group.guards
         return sent
-
-    def _fail(self, sent: _Sent, error: Exception) -> None:
-        for group in sent.groups:
-            _reject(group, error)
 
     # No answer
 
@@ -582,28 +732,35 @@ class StreamWriter:
 
     def _fail_all(self, tokens: Iterable[int], why: str) -> None:
         for token in tuple(tokens):
-            self._fail(self._take(token), NoAnswer(why))
+            self._take(token).fail(NoAnswer(why))
 
     def _denied(self, subject: str) -> None:
-        hit = [
-            token
-            for token, sent in self._sent.items()
-            if any(
-                message.subject == subject for group in sent.groups for message in group.messages
-            )
-        ]
-        for token in hit:
-            sent = self._take(token)
+        denied = Denied(f"no permission to write to {subject}")
+        for token in [t for t, sent in self._sent.items() if sent.concerns(subject)]:
+            sent = self._sent[token]
+            if isinstance(sent, _Run):
+                for place, message in enumerate(sent.messages):
+                    if message.subject == subject:
+                        self._settle_place(token, sent, place, denied)
+                continue
+            self._take(token)
             if len(sent.groups) > 1:
                 self._refused(sent, api.Refused(0, "denied"))  # only the culprit may fail
             else:
-                self._fail(sent, Denied(f"no permission to write to {subject}"))
+                sent.fail(denied)
         self._pump()
 
 
 def _reject(group: _Group, error: Exception) -> None:
     if not group.answer.done():
         group.answer.set_exception(error)
+
+
+def _first(data: bytes) -> int | Exception:
+    try:
+        return int(api.parse(data)["seq"])
+    except api.Refused as error:
+        return error
 
 
 def _line(message: Message, reply: str, extra: str) -> bytes:

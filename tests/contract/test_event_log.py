@@ -164,7 +164,127 @@ async def test_up_to_a_thousand_events_go_in_one_append(log: EventLog, count: in
     ]
 
 
+# Many appends at once
+
+
+async def test_each_of_many_appends_gets_its_own_positions_in_the_order_given(
+    log: EventLog,
+) -> None:
+    sizes = [1, 1, 3, 1, 2] * 30
+    appends = [
+        ([Write(degraded(f"{n}.{k}", f"{n}")) for k in range(size)], meta(f"{n}"))
+        for n, size in enumerate(sizes)
+    ]
+    outcomes = await log.append_each(appends)
+    for (writes, _), positions in zip(appends, outcomes, strict=True):
+        assert isinstance(positions, tuple)
+        assert list(positions) == list(range(positions[0], positions[0] + len(writes)))
+        for write, position in zip(writes, positions, strict=True):
+            recorded = await log.get(position)
+            assert recorded is not None
+            assert recorded.event == write.event
+    assert await log.last_position() == sum(sizes)
+
+
+async def test_no_appends_at_all_are_fine(log: EventLog) -> None:
+    assert await log.append_each([]) == []
+    assert await log.last_position() == 0
+
+
+async def test_of_many_appends_those_that_fail_change_nothing_for_the_others(
+    log: EventLog,
+) -> None:
+    await log.append([Write(degraded("taken"), 0)], meta=meta("0"))
+    wrong, pair = {3, 4, 97, 150}, {20, 97}
+    appends = [
+        (
+            [Write(degraded("taken" if n in wrong else f"{n}"), 0)]
+            + ([Write(recovered(f"{n}.2"))] if n in pair else []),
+            meta(f"{n + 1}"),
+        )
+        for n in range(200)
+    ]
+    outcomes = await log.append_each(appends)
+    for n, outcome in enumerate(outcomes):
+        if n in wrong:
+            assert isinstance(outcome, ConflictError), n
+            assert (outcome.subject, outcome.expected, outcome.found) == (
+                "events.service.taken",
+                0,
+                1,
+            )
+        else:
+            assert isinstance(outcome, tuple), n
+            assert len(outcome) == (2 if n in pair else 1)
+    assert await log.last_position() == 1 + 200 - len(wrong) + 1
+    assert await log.read("events.service.97.2") == []
+
+
+@pytest.mark.parametrize("expected", [None, 0])
+async def test_many_appends_that_are_repeated_return_the_first_positions(
+    log: EventLog, expected: int | None
+) -> None:
+    def appends(names: range) -> list[tuple[list[Write], Meta]]:
+        return [([Write(degraded(f"{n}"), expected)], meta(f"{n}")) for n in names]
+
+    once = await log.append_each(appends(range(100)))
+    end = await log.last_position()
+    again = await log.append_each(appends(range(50, 150)))
+    assert again[:50] == once[50:]
+    assert await log.last_position() == end + 50
+    assert len({*once, *again}) == 150
+
+
+async def test_many_appends_may_share_a_subject_and_keep_their_order(log: EventLog) -> None:
+    appends = [([Write(degraded("a", f"{n}"))], meta(f"{n}")) for n in range(300)]
+    outcomes = await log.append_each(iter(appends))
+    found = {
+        r.position: cast(ServiceDegraded, r.event).reason
+        for r in await log.read("events.service.a")
+    }
+    assert [found[cast(tuple[int], outcome)[0]] for outcome in outcomes] == [
+        f"{n}" for n in range(300)
+    ]
+
+
+async def test_more_appends_than_may_be_on_their_way_follow_as_there_is_room(
+    log: EventLog,
+) -> None:
+    appends = (([Write(degraded(f"{n % 7}"))], meta(f"{n}")) for n in range(3000))
+    outcomes = await log.append_each(appends)
+    assert sorted(cast(tuple[int], outcome)[0] for outcome in outcomes) == list(range(1, 3001))
+
+
+async def test_an_append_among_many_that_does_not_fit_is_wrong_use(log: EventLog) -> None:
+    with pytest.raises(ValueError, match="at least one event"):
+        await log.append_each([([Write(degraded())], meta("1")), ([], meta("2"))])
+
+
 # Fences
+
+
+async def test_many_appends_of_a_leader_carry_its_fence(log: EventLog) -> None:
+    old = await lead(log, 1)
+    first, second = [
+        [
+            ([Write(degraded(f"{n}")), Write(recovered(f"{n}"))][: 1 + n % 2], meta(f"{k}.{n}"))
+            for n in range(20)
+        ]
+        for k in range(2)
+    ]
+    written = await log.append_each(first, fence=old)
+    recorded = await log.get(cast(tuple[int], written[-1])[-1])
+    assert recorded is not None
+    assert recorded.epoch == 1
+
+    new = await lead(log, 2, after=old.position)
+    end = await log.last_position()
+    for outcome in await log.append_each(second, fence=old):
+        assert isinstance(outcome, StaleEpoch)
+        assert (outcome.given, outcome.current) == (1, 2)
+    assert await log.last_position() == end
+    assert await log.append_each(first, fence=new) == written  # done before: a successor repeats
+    assert all(isinstance(o, tuple) for o in await log.append_each(second, fence=new))
 
 
 async def test_the_leader_writes_and_its_epoch_is_recorded(log: EventLog) -> None:

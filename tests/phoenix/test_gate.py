@@ -100,6 +100,18 @@ async def test_the_wait_is_bounded(own_server: Server, monkeypatch: pytest.Monke
                 await asyncio.wait_for(leader.append(), 5)
 
 
+async def test_many_fenced_appends_pass_the_same_gate(own_server: Server) -> None:
+    async with leading(own_server) as leader:
+        event = ServiceRecovered(at=SystemClock().now(), name="gate")
+        appends = [([Write(event)], Meta(command_id=f"{n}", actor="gate")) for n in range(3)]
+        written = await leader.log.append_each(appends, fence=Fence("gate", 0, 1))
+        assert [len(outcome) for outcome in written if isinstance(outcome, tuple)] == [1, 1, 1]
+        assert await leader.elector.release(bound_s=2)
+        with pytest.raises(TransientError, match="has not been confirmed"):
+            await leader.log.append_each(appends, fence=Fence("gate", 0, 1))
+        assert await leader.log.append_each(appends) == written  # without a fence, without a lease
+
+
 async def test_whoever_waits_learns_that_the_lease_was_given_up(own_server: Server) -> None:
     async with leading(own_server) as leader:
         assert await leader.elector.release(bound_s=2)

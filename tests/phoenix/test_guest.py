@@ -24,6 +24,8 @@ class Guest(Tiny):
             try:
                 if kind == "log":
                     await ctx.log.append([write], meta=meta)
+                elif kind == "many":
+                    await ctx.log.append_each([([write], meta)])
                 elif kind == "around":
                     await ctx.log._log.append([write], meta=meta)
                 elif kind == "objects":
@@ -65,14 +67,16 @@ async def test_a_generated_service_reads_the_log_and_has_no_right_to_write(
         assert checked["required"] == [{"name": "nats", "status": "available"}]
         answers = {
             kind: (await running.http.post(f"{url}/dig?kind={kind}")).json()
-            for kind in ("log", "around", "objects")
+            for kind in ("log", "many", "around", "objects")
         }
         assert {kind: answer["done"] for kind, answer in answers.items()} == {
             "log": False,
+            "many": False,
             "around": False,
             "objects": False,
         }, answers
-        assert answers["log"]["error"] == answers["around"]["error"] == "LogRefused"
+        for kind in ("log", "many", "around"):
+            assert answers[kind]["error"] == "LogRefused"
         assert await running.log.last("events.service.dug") is None
         assert before > 0
         assert (await running.health())["key"] is False

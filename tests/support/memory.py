@@ -5,15 +5,15 @@ service test that uses it sees what it would see on the real log.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from domain.errors import ConflictError, PoisonError, StaleEpoch
+from domain.errors import ConflictError, PhoenixError, PoisonError, StaleEpoch
 from domain.event import Event
 from domain.recorded import Recorded
 from infra import codec
-from infra.ports import Batch, Fence, Meta, Write
+from infra.ports import Append, Batch, Fence, Meta, Outcome, Write
 
 T0 = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -68,6 +68,17 @@ class MemoryLog:
         await self._wake()
         end = len(self._messages)
         return tuple(range(end - len(writes) + 1, end + 1))
+
+    async def append_each(
+        self, appends: Iterable[Append], *, fence: Fence | None = None
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for writes, meta in appends:
+            try:
+                outcomes.append(await self.append(writes, meta=meta, fence=fence))
+            except PhoenixError as error:
+                outcomes.append(error)
+        return outcomes
 
     async def submit(self, body: bytes, *, person: str = "", message_id: str = "") -> int:
         subject = codec.raw_subject(person)

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from nats.aio.subscription import Subscription
 from domain.errors import ConflictError, TransientError
 from infra.nats.connection import Connection, access
 from infra.nats.embedded import EmbeddedServer
-from infra.nats.log import JetStreamLog
+from infra.nats.log import RUNS, JetStreamLog
 from infra.nats.parser import Tap
-from infra.nats.writer import StreamWriter
-from infra.ports import EventLog, Write
+from infra.nats.writer import RUN_MAX, StreamWriter
+from infra.ports import Append, EventLog, Write
 from infra.settings import Settings
 from tests.contract.test_event_log import degraded, lead, meta
 from tests.support.nats import connected, empty_streams, settings_for, until
@@ -133,6 +133,68 @@ async def test_an_append_nobody_answers_ends_as_try_again(
         await log.append([Write(degraded(), 0)], meta=meta("1"))
     nc.request_loss = 0.0
     assert await log.append([Write(degraded(), 0)], meta=meta("1")) == (1,)
+
+
+async def test_of_many_appends_without_answers_a_bounded_number_is_on_its_way(
+    losing: Losing,
+) -> None:
+    log, nc = losing
+    read = 0
+
+    def appends() -> Iterator[Append]:
+        nonlocal read
+        for n in range(3000):
+            read += 1
+            yield [Write(degraded(f"{n}"))], meta(f"{n}")
+
+    await log.last_position()
+    nc.answer_loss = 1.0
+    attempt = asyncio.ensure_future(log.append_each(appends()))
+    await until(lambda: nc.lost["answer"] > 1)
+    before = -1
+    while before != read:  # until it goes no further
+        before = read
+        await asyncio.sleep(0.05)  # half of the time that an answer has
+    assert RUN_MAX < read <= (RUNS + 1) * RUN_MAX
+    nc.answer_loss = 0.0
+    outcomes = await attempt
+    assert {o for o in outcomes if isinstance(o, tuple)} == {(p,) for p in range(1, 3001)}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("fenced", [False, True])
+async def test_under_losses_each_of_many_appends_is_written_once_and_knows_where(
+    losing: Losing, seed: int, fenced: bool
+) -> None:
+    """Plain ones, pairs, versions that hold and versions that do not, in one call."""
+    log, nc = losing
+    nc.chance = random.Random(seed)
+    fence = await lead(log, 1) if fenced else None
+    await log.append([Write(degraded("taken"))], meta=meta("taken"))
+    appends: list[Append] = []
+    for n in range(600):
+        version = None if fenced and n % 3 != 1 else 0
+        writes = [Write(degraded("taken" if n % 50 == 7 else f"{n}", f"{n}"), version)]
+        if n % 3 == 1:
+            writes.append(Write(degraded(f"second{n}", f"{n}")))
+        appends.append((writes, meta(f"{n}")))
+    nc.request_loss, nc.answer_loss, nc.cut = 0.1, 0.1, 0.02
+    async with asyncio.timeout(60):
+        outcomes = await log.append_each(appends, fence=fence)
+    assert nc.lost["request"]
+    assert nc.lost["answer"]
+    nc.request_loss = nc.answer_loss = nc.cut = 0.0
+    for (asked, _), outcome in zip(appends, outcomes, strict=True):
+        if asked[0].expected == 0 and asked[0].event.stream_key == "taken":
+            assert isinstance(outcome, ConflictError)
+            continue
+        assert isinstance(outcome, tuple)
+        for write, position in zip(asked, outcome, strict=True):
+            recorded = await log.get(position)
+            assert recorded is not None
+            assert recorded.event == write.event
+    taken = {p for outcome in outcomes if isinstance(outcome, tuple) for p in outcome}
+    assert await log.last_position() == len(taken) + (2 if fenced else 1)
 
 
 async def count_up(log: EventLog, name: str, steps: int, tag: str) -> list[int]:

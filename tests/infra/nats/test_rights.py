@@ -12,6 +12,7 @@ from domain.errors import LogRefused
 from infra.nats import api
 from infra.nats.connection import Connection
 from infra.nats.log import JetStreamLog
+from infra.nats.writer import Denied, Message, StreamWriter
 from infra.ports import Write
 from infra.settings import Settings
 from tests.contract.test_event_log import degraded, meta
@@ -157,11 +158,29 @@ async def test_a_write_without_permission_is_refused_at_once(
         await log.close()
 
 
+async def test_of_several_that_go_together_only_the_one_without_permission_is_refused(
+    settings: Settings, owner: Connection
+) -> None:
+    async with connected(settings, "public") as public:
+        writer = await StreamWriter(public).start()
+        subjects = ["intents.submit", "events.service.a", "intents.submit"]
+        async with asyncio.timeout(1):
+            found = await writer.send_each([[Message(subject, b"{}", {})] for subject in subjects])
+        await writer.close()
+    assert isinstance(found.pop(1), Denied)
+    assert found == [1, 2]
+
+
 async def test_a_missing_stream_and_too_large_a_message_say_what_to_do(
     owner: Connection, nc: Connection, log: JetStreamLog
 ) -> None:
     with pytest.raises(LogRefused, match="the server takes 1048576"):
         await log.append([Write(degraded(reason="x" * 1_100_000), 0)], meta=meta("1"))
+    both = [([Write(degraded(reason=text), 0)], meta(text[:1])) for text in ("x" * 1_100_000, "y")]
+    large, small = await log.append_each(both)
+    assert isinstance(large, LogRefused)
+    assert "the server takes 1048576" in str(large)
+    assert small == (1,)
     assert await log.submit(b"x" * 1_000_000)  # above our limit of 256 KiB, below the server's
     await api.call(owner, "STREAM.DELETE.EVENTS")
     with pytest.raises(LogRefused, match="does not exist: `phoenix up`"):

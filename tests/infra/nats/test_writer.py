@@ -121,13 +121,42 @@ async def test_a_caller_that_gives_up_while_waiting_is_left_out(
     assert await log.last_position() <= 40
 
 
+@pytest.mark.parametrize("together", [1, 100])
+async def test_a_run_of_single_messages_goes_as_it_is_or_packed(
+    writer: StreamWriter, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer.costs, "batch_pays", lambda messages: messages > 50 / together)
+    runs = [[[message(f"t.{n}.{k}")] for k in range(20)] for n in range(5)]
+    for run in runs:
+        firsts = [first for first in await writer.send_each(run) if isinstance(first, int)]
+        assert len(firsts) == 20
+        assert sorted(firsts) == list(range(min(firsts), min(firsts) + 20))
+    assert (writer.singles == 100) == (together == 1)
+
+
+async def test_a_run_that_its_caller_gives_up_is_left_out(
+    writer: StreamWriter, log: JetStreamLog
+) -> None:
+    kept = writer.send_each([[message(f"t.{n}")] for n in range(40)])
+    given_up = writer.send_each([[message(f"t.up.{n}")] for n in range(40)])
+    given_up.cancel()
+    await kept
+    await writer.publish([message("t.last")])
+    assert await log.last_position() <= 41 + writer.costs.probe
+
+
 async def test_closing_tells_everyone_who_waits(nc: Connection, owner: Connection) -> None:
     writer = await StreamWriter(nc).start()
-    tasks = [asyncio.ensure_future(writer.publish([message(f"t.{n}")])) for n in range(40)]
+    many = [[message(f"t.{n}")] for n in range(40)]
+    run = writer.send_each(many[:8])  # at once
+    tasks = [asyncio.ensure_future(writer.publish(group)) for group in many]
     await asyncio.sleep(0)
+    waiting = writer.send_each(many)
     await writer.close()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    assert all(isinstance(outcome, NoAnswer) for outcome in outcomes)
+    late = writer.send_each(many)
+    for each in (outcomes, await run, await waiting, await late):
+        assert all(isinstance(outcome, NoAnswer) for outcome in each)
     with pytest.raises(NoAnswer):
         await writer.publish([message("t.late")])
 
