@@ -165,7 +165,7 @@ class Host:
         self._environment()
         self.service: Service = load_service(spec.reference, spec.artifact)(self.ctx)
         self._views = SqliteViews(
-            data_dir / "views" / spec.service / spec.instance, self.service.tables
+            data_dir / "views" / spec.service / spec.instance, self.service.tables, beside=True
         )
         self.ctx.views = self._views
         self._http = HttpServer(build_app(self.service, self.ctx), self._listeners)
@@ -254,6 +254,7 @@ class Host:
     async def _give_up_lease(self) -> None:
         """Stop acting; whoever can read the log leads."""
         self.ctx.role = "standby"
+        self._views.lead(False)
         if self._term is not None:
             self._term.ended.set()
         held = self._elector.holds
@@ -263,6 +264,7 @@ class Host:
 
     async def _lead(self, lead: Lead) -> None:
         """One term: from the won lease to its end."""
+        self._views.lead(True)  # it takes a moment: meanwhile the term begins
         fence = await self._take(lead)
         if self._views.subjects:
             await self._views.reach(fence.position, timeout_s=REACH_S)
@@ -415,6 +417,7 @@ class Host:
             case {"go": holder} if self._composed:
                 self._last_term = self._start(self._look_ahead(), "last term")
                 self._fallen = holder
+                self._views.fold_for_now()  # whoever wins has to be up to date at once
                 self._elector.holder_died(holder)
             case {"hold": held} if self._composed:
                 self._elector.hold(held)

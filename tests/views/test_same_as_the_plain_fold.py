@@ -16,6 +16,7 @@ from domain.recorded import Recorded
 from domain.view import Table, apply, made, updated
 from infra.codec import decode
 from infra.ports import Batch
+from infra.view_journal import Gap
 from infra.views import SqliteViews
 from projections.intents import TimelineRow
 from tests.history.samples import read
@@ -133,6 +134,81 @@ def followed(folder: Path, log: list[Recorded[Event]], steps: list[tuple[int, st
                 views._db.close()
                 views = SqliteViews(folder, TABLES)
     return views
+
+
+BESIDE = st.lists(
+    st.tuples(
+        st.integers(1, 5),
+        st.sampled_from(("go on", "look", "commit", "open again", "journal", "take", "fold")),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(drawn_events=EVENTS, steps=BESIDE, keys_bytes=st.sampled_from((100, 10**6)))
+def test_rows_taken_from_a_neighbour_are_those_of_the_plain_fold(
+    drawn_events: list[tuple[int, list[int]]], steps: list[tuple[int, str]], keys_bytes: int
+) -> None:
+    log = [drawn(n, chosen, picks) for n, (chosen, picks) in enumerate(drawn_events, 1)]
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infra.view_journal.KEYS_BYTES_MAX", keys_bytes)
+        neighbour = beside(Path(name), log, steps)
+        found, position = neighbour.dump(), neighbour.position
+        neighbour.close()
+    for table in TABLES:
+        rows = folded(table, log[:position])
+        assert found[table.name] == {
+            key: row.model_dump_json() for key, row in sorted(rows.items())
+        }
+
+
+def beside(folder: Path, log: list[Recorded[Event]], steps: list[tuple[int, str]]) -> SqliteViews:
+    """A neighbour of views that have been given the whole log; it has taken or folded all of it."""
+    views, neighbour = SqliteViews(folder / "a", TABLES), SqliteViews(folder / "b", TABLES)
+    views.keep_journal(True)
+    turn = 0
+    while (position := views.position) < len(log):
+        size, then = steps[turn % len(steps)] if turn < 200 else (len(log), "go on")
+        turn += 1
+        batch = log[position : position + size]
+        views.apply(Batch(batch, batch[-1].position, len(log) - batch[-1].position))
+        match then:
+            case "look":
+                views.dump()
+            case "commit":
+                views.commit()
+            case "open again":
+                views.close()
+                views = SqliteViews(folder / "a", TABLES)
+            case "journal":
+                views.keep_journal(not views._journal.kept)
+            case "take":
+                views.commit()
+                take(neighbour, views, log)
+            case "fold":
+                batch = log[neighbour.position : views.position]
+                if batch:
+                    neighbour.apply(Batch(batch, batch[-1].position, 0))
+    views.close()
+    take(neighbour, views, log)
+    assert neighbour.position == len(log)
+    return neighbour
+
+
+def take(neighbour: SqliteViews, views: SqliteViews, log: list[Recorded[Event]]) -> None:
+    """By rows, or where the journal does not reach back, by events."""
+    before = neighbour.position
+    try:
+        further = neighbour.take(views._path)
+    except Gap:
+        assert neighbour.position == before
+        batch = log[before : views.position]
+        neighbour.apply(Batch(batch, batch[-1].position, 0))
+    else:
+        assert further == (views.position > before)
+    assert neighbour.position == max(before, views.position)
 
 
 class Pair(BaseModel, frozen=True):

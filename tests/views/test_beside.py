@@ -1,0 +1,193 @@
+"""Views beside each other: the leader folds, its neighbours take the rows that it has changed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from domain.errors import TransientError
+from infra.doorbell import Doorbell, ring
+from infra.ports import Batch
+from infra.views import SqliteViews
+from tests.support.memory import MemoryLog
+from tests.support.nats import until
+from tests.views.test_sqlite_views import COUNTS, Count, append, cancelled, sealed
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.views._FOLD_S", 0.05)
+    monkeypatch.setattr("infra.views._RING_EVERY_S", 0.02)
+    monkeypatch.setattr("infra.views._HEARD_S", 10.0)
+
+
+class Views(SqliteViews):
+    """That count the events which they fold themselves."""
+
+    folded = 0
+
+    def apply(self, batch: Batch) -> None:
+        self.folded += len(batch.events)
+        super().apply(batch)
+
+    @property
+    def taking(self) -> bool:
+        return self._source is not None
+
+
+@asynccontextmanager
+async def following(log: MemoryLog, folder: Path, name: str) -> AsyncIterator[Views]:
+    views = Views(folder / name, [COUNTS], beside=True)
+    task = asyncio.create_task(views.follow(log))
+    try:
+        yield views
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        views.close()
+
+
+@asynccontextmanager
+async def a_pair(log: MemoryLog, folder: Path) -> AsyncIterator[tuple[Views, Views]]:
+    """A leader and a standby that takes its rows."""
+    async with following(log, folder, "a") as leader, following(log, folder, "b") as standby:
+        await standby.reach(await log.last_position())
+        leader.lead(True)
+        await until(lambda: standby.taking)
+        yield leader, standby
+
+
+async def test_a_standby_holds_the_leaders_rows_without_folding(tmp_path: Path) -> None:
+    log = MemoryLog()
+    await append(log, cancelled("a"), cancelled("b"))
+    async with a_pair(log, tmp_path) as (leader, standby):
+        by_itself = standby.folded
+        last = await append(
+            log, *(cancelled(f"n{n}") for n in range(50)), cancelled("a"), cancelled("b", "forget")
+        )
+        await until(lambda: standby.position >= last)
+        assert standby.get(COUNTS, "a") == Count(name="a", times=2)
+        assert standby.get(COUNTS, "b") is None
+        assert standby.dump() == leader.dump()
+        assert standby.count(COUNTS, times=1) == 50
+        assert standby.folded == by_itself
+        assert standby.taking
+
+
+async def test_who_waits_at_a_standby_gets_what_the_leader_has_not_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.views.COMMIT_S", 60.0)
+    log = MemoryLog()
+    async with a_pair(log, tmp_path) as (_, standby):
+        last = await append(log, cancelled("a"))
+        await standby.reach(last, timeout_s=5.0)
+        assert standby.get(COUNTS, "a") == Count(name="a", times=1)
+
+
+async def test_where_nothing_of_ours_is_the_log_itself_is_asked(tmp_path: Path) -> None:
+    log = MemoryLog()
+    await append(log, cancelled("a"))
+    async with a_pair(log, tmp_path) as (_, standby):
+        last = await append(log, sealed())
+        await standby.reach(last, timeout_s=5.0)
+        await until(lambda: standby.taking)  # and goes back to taking
+        with pytest.raises(TransientError, match=f"not {last + 1}"):
+            await standby.reach(last + 1, timeout_s=0.2)
+
+
+async def test_a_standby_folds_when_the_leader_is_not_heard_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.views._HEARD_S", 0.4)
+    log = MemoryLog()
+    async with following(log, tmp_path, "b") as standby:
+        async with following(log, tmp_path, "a") as leader:
+            leader.lead(True)
+            await until(lambda: standby.taking)
+        last = await append(log, cancelled("a"))
+        await until(lambda: standby.position >= last)
+        assert (standby.folded, standby.taking) == (1, False)
+
+
+async def test_who_begins_to_lead_goes_on_from_the_rows_it_has(tmp_path: Path) -> None:
+    log = MemoryLog()
+    async with a_pair(log, tmp_path) as (leader, standby):
+        last = await append(log, cancelled("a"), cancelled("a"), cancelled("b"))
+        await until(lambda: standby.position >= last)
+        heard: list[str] = []
+        standby.lead(True)
+        with standby.watching(COUNTS, lambda key, _: heard.append(key)):
+            leader.lead(False)
+            last = await append(log, cancelled("a"), cancelled("c"))
+            await standby.reach(last)
+            await until(lambda: leader.taking)  # the roles have changed
+        assert heard == ["a", "c"]
+        last = await append(log, cancelled("b", "forget"))
+        await until(lambda: leader.position >= last)
+        assert leader.dump() == standby.dump()
+        assert leader.dump()["counts"]["a"] == Count(name="a", times=3).model_dump_json()
+
+
+async def test_whoever_watches_rows_folds(tmp_path: Path) -> None:
+    log = MemoryLog()
+    async with a_pair(log, tmp_path) as (_, standby):
+        heard: list[str] = []
+        with standby.watching(COUNTS, lambda key, _: heard.append(key)):
+            await until(lambda: not standby.taking)
+            await append(log, cancelled("a"))
+            await until(lambda: heard == ["a"])
+
+
+async def test_a_standby_folds_what_the_journal_does_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = MemoryLog()
+    async with a_pair(log, tmp_path) as (leader, standby):
+        monkeypatch.setattr("infra.view_journal.KEYS_BYTES_MAX", 0)
+        last = await append(log, cancelled("a"))
+        await standby.reach(last)
+        monkeypatch.undo()
+        assert standby.folded == 1
+        assert standby.dump() == leader.dump()
+
+
+async def test_a_neighbours_file_that_cannot_be_read_costs_nothing(tmp_path: Path) -> None:
+    log = MemoryLog()
+    async with following(log, tmp_path, "b") as standby:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / standby._path.name).write_bytes(b"no database" * 1000)
+        await asyncio.sleep(0.1)
+        for name in ("a", "nobody", "../b", "?"):
+            assert ring(standby._directory / f"{standby._path.stem}.bell", name)
+        last = await append(log, cancelled("a"))
+        await standby.reach(last)
+        assert standby.get(COUNTS, "a") == Count(name="a", times=1)
+        assert not standby.taking
+
+
+async def test_a_doorbell_tells_each_line_and_never_holds_up_the_ringer(tmp_path: Path) -> None:
+    path = tmp_path / ("long" * 50) / "bell"  # a socket's name has room for 108
+    path.parent.mkdir()
+    assert not ring(path, "nobody has ever listened")
+    heard: list[str] = []
+    bell = Doorbell(path, heard.append)
+    assert ring(path, "one")
+    assert ring(path, "two")
+    await until(lambda: heard == ["one", "two"])
+    rung = 0
+    while ring(path, "x" * 99):  # nobody empties it meanwhile
+        rung += 1
+    assert rung < 1000
+    await until(lambda: len(heard) == 3)
+    assert ring(path, "room again")
+    bell.close()
+    assert not ring(path, "nobody listens any more")
+    path.unlink()
+    path.write_text("left behind by something else")
+    again = Doorbell(path, heard.append)
+    assert ring(path, "here")
+    await until(lambda: heard[-1] == "here")
+    again.close()
