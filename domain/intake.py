@@ -6,7 +6,7 @@ Invariants  every raw message gets exactly one answer, ``IntentQueued`` or ``Int
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -29,12 +29,12 @@ from domain.intent import (
     Source,
     Submission,
 )
+from domain.view import made
 
 INTENT_NAMESPACE = UUID("5d1e0f6c-64cf-5f0e-9d0e-3f5b2ce1c9a1")
 PERSON_PREFIX = "intents.by."  # only services may publish there: the identity is proven
 WORD_CHARS = 30  # longer ones are no words that come again
 _WORD = re.compile(r"[^\W_]+")
-_SETTLED = {"intent_id", "submitted_by", "source", "priority", "target_tier", "dependencies"}
 SIMILARITY_MAX = 0.90  # name and purpose together; above it two open intents are one wish
 
 
@@ -79,42 +79,45 @@ class Queue:
 
 
 def judge(
-    raw: RawIntent, *, position: int, queue: Queue, known: Intent | None, at: datetime
+    raw: RawIntent,
+    *,
+    position: int,
+    queue: Queue,
+    known: Callable[[str], Intent | None],
+    at: datetime,
 ) -> IntentQueued | IntentRefused:
     """Return the one answer to a raw message.
 
-    ``known`` is the intent already queued under the id that this message claims, if any
-    (``claimed_id`` finds that id).
+    ``known`` gives the intent that is already queued under an id, if any.
     """
-    refusal = _Refusal(position, at)
+    refusal = _Refusal(raw, position, at)
     if len(raw.body) > MAX_MESSAGE_BYTES:
         size = f"{len(raw.body)} bytes, at most {MAX_MESSAGE_BYTES} are allowed"
         return refusal.of("too_large", f"the message has {size}")
     try:
-        body = json.loads(raw.body)
-    except (ValueError, RecursionError) as error:
-        return refusal.of("malformed", f"the message is not JSON: {error}")
-    if not isinstance(body, dict):
-        return refusal.of("malformed", f"the message is a JSON {_kind(body)}, not an object")
-    refusal.claimed(body)
-    try:
         submission = Submission.model_validate_json(raw.body)
     except ValidationError as error:
-        field, message = first_error(error)
-        return refusal.of("invalid", message, field=field)
+        return _unusable(raw.body, error, refusal)
     intent = settle(submission, raw=raw, position=position)
-    return _place(intent, refusal, queue, known, position=position, at=at)
+    refused = _unplaced(intent, refusal, queue, known(intent.intent_id))
+    return refused or queued(intent, raw_position=position, at=at)
 
 
-def _place(
-    intent: Intent,
-    refusal: "_Refusal",
-    queue: Queue,
-    known: Intent | None,
-    *,
-    position: int,
-    at: datetime,
-) -> IntentQueued | IntentRefused:
+def _unusable(body: bytes, error: ValidationError, refusal: "_Refusal") -> IntentRefused:
+    try:
+        read = json.loads(body)
+    except (ValueError, RecursionError) as unread:
+        return refusal.of("malformed", f"the message is not JSON: {unread}")
+    if not isinstance(read, dict):
+        return refusal.of("malformed", f"the message is a JSON {_kind(read)}, not an object")
+    field, message = first_error(error)
+    return refusal.of("invalid", message, field=field)
+
+
+def _unplaced(
+    intent: Intent, refusal: "_Refusal", queue: Queue, known: Intent | None
+) -> IntentRefused | None:
+    """Why there is no place for it in the queue; None where there is."""
     if known is not None:
         if known == intent:
             return refusal.of("repeated", "this intent is known", existing=known.intent_id)
@@ -129,7 +132,20 @@ def _place(
         return refusal.of("duplicate", reason, field="service_name", existing=twin.intent_id)
     if len(queue.open) >= queue.capacity:
         return refusal.of("queue_full", f"{queue.capacity} intents are open; try again later")
-    return IntentQueued(intent_id=intent.intent_id, at=at, intent=intent, raw_position=position)
+    return None
+
+
+def queued(intent: Intent, *, raw_position: int, at: datetime) -> IntentQueued:
+    """The first attempt of an intent."""
+    values = {
+        "type": "IntentQueued.v1",
+        "at": at,
+        "intent_id": intent.intent_id,
+        "intent": intent,
+        "raw_position": raw_position,
+        "attempt": 1,
+    }
+    return made(IntentQueued, values)
 
 
 def settle(submission: Submission, *, raw: RawIntent, position: int) -> Intent:
@@ -140,16 +156,27 @@ def settle(submission: Submission, *, raw: RawIntent, position: int) -> Intent:
     if tier is None:
         tier = TIER_BY_TYPE.get(submission.service_type, DEFAULT_TIER)
     fallback: Source = "api" if proven else "nats"
-    return Intent(
-        intent_id=str(submission.intent_id or derived_id(position)),
-        submitted_by=person if proven else submission.submitted_by,
-        authenticated=proven,
-        source=submission.source or fallback,
-        priority=submission.priority or PRIORITY_BY_TIER[tier],
-        target_tier=tier,
-        dependencies=_dependencies(submission),
-        **submission.model_dump(exclude=_SETTLED),
-    )
+    values = {
+        "intent_id": str(submission.intent_id or derived_id(position)),
+        "service_name": submission.service_name,
+        "purpose": submission.purpose,
+        "key_features": submission.key_features,
+        "submitted_by": person if proven else submission.submitted_by,
+        "authenticated": proven,
+        "source": submission.source or fallback,
+        "service_type": submission.service_type,
+        "priority": submission.priority or PRIORITY_BY_TIER[tier],
+        "target_tier": tier,
+        "kind": submission.kind,
+        "dependencies": _dependencies(submission),
+        "port": submission.port,
+        "blueprint_context": submission.blueprint_context,
+        "metadata": submission.metadata,
+        "auto_build": submission.auto_build,
+        "auto_deploy": submission.auto_deploy,
+        "spec": submission.spec,
+    }
+    return made(Intent, values)  # of a submission that was validated
 
 
 def _dependencies(submission: Submission) -> tuple[str, ...]:
@@ -168,11 +195,9 @@ def derived_id(position: int) -> UUID:
 
 def claimed_id(body: bytes) -> str:
     """The intent_id a raw message claims, in canonical form; "" when there is none to read."""
-    if len(body) > MAX_MESSAGE_BYTES:
-        return ""
     try:
-        return str(UUID(json.loads(body)["intent_id"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return str(UUID(_claims(body)["intent_id"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
         return ""
 
 
@@ -194,14 +219,14 @@ def trigrams(service_name: str, purpose: str) -> frozenset[str]:
     """The letter triples of name and purpose, without case, punctuation and word order."""
     words = _WORD.findall(f"{service_name} {purpose}".lower())
     return frozenset().union(
-        *(_known_word(word) if len(word) <= WORD_CHARS else _triples(word) for word in words)
+        *[_known_word(word) if len(word) <= WORD_CHARS else _triples(word) for word in words]
     )
 
 
 def _triples(word: str) -> tuple[str, ...]:
     padded = f" {word} "
     # Interned: many sets share their few thousand triples.
-    return tuple(intern(padded[i : i + 3]) for i in range(len(word)))
+    return tuple([intern(padded[i : i + 3]) for i in range(len(word))])
 
 
 _known_word = lru_cache(maxsize=10_000)(_triples)
@@ -238,29 +263,36 @@ def _kind(value: object) -> str:
             return "number"
 
 
+@dataclass(frozen=True, slots=True)
 class _Refusal:
-    """Collects what is known of a message while it is being judged."""
+    """What every refusal of a message says."""
 
-    def __init__(self, position: int, at: datetime) -> None:
-        self._position = position
-        self._at = at
-        self._intent_id = ""
-        self._service_name = ""
-
-    def claimed(self, body: dict[str, Any]) -> None:
-        self._intent_id = str(body.get("intent_id") or "")[:64]
-        self._service_name = str(body.get("service_name") or "")[:64]
+    raw: RawIntent
+    position: int
+    at: datetime
 
     def of(
         self, code: RefusalCode, reason: str, *, field: str = "", existing: str = ""
     ) -> IntentRefused:
+        claimed = _claims(self.raw.body)
         return IntentRefused(
-            at=self._at,
-            raw_position=self._position,
+            at=self.at,
+            raw_position=self.position,
             code=code,
             reason=reason,
             field=field,
-            intent_id=self._intent_id,
-            service_name=self._service_name,
+            intent_id=str(claimed.get("intent_id") or "")[:64],
+            service_name=str(claimed.get("service_name") or "")[:64],
             existing=existing,
         )
+
+
+def _claims(body: bytes) -> dict[str, Any]:
+    """What a message says of itself; empty where it cannot be read."""
+    if len(body) > MAX_MESSAGE_BYTES:
+        return {}
+    try:
+        read = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}

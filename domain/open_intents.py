@@ -8,12 +8,14 @@ Memory      about 8 KB an open intent
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from domain.intake import SIMILARITY_MAX, OpenIntent, similarity, trigrams
 
 # For a, b alike: |a ^ b| = |a| + |b| - 2 |a & b| < _DIFFER (|a| + |b|), and |a| > _RATIO |b|.
 _DIFFER = 1 - SIMILARITY_MAX
 _RATIO = SIMILARITY_MAX / (2 - SIMILARITY_MAX)
+_EMPTY = frozenset((0,))
 _STEP = 1.5  # sets of up to this many times the size are dealt into equally many parts
 
 
@@ -78,6 +80,7 @@ class _Likes:
         differ = int(_DIFFER * self._largest * (1 + 1 / _RATIO))
         self._parts = 2 + differ + differ // 3
         self._known: dict[int, tuple[OpenIntent, ...] | OpenIntent] = {}
+        self._last: tuple[frozenset[str], frozenset[int]] = frozenset(), frozenset()
         self._members: dict[str, OpenIntent] = {}
 
     def add(self, intent: OpenIntent) -> None:
@@ -124,19 +127,24 @@ class _Likes:
         several = sorted(map(_several, found), key=len)[: differ + 1 - unshared]
         return {other.intent_id: other for others in several for other in others}.values()
 
-    def _dealt(self, grams: frozenset[str]) -> set[int]:
+    def _dealt(self, grams: frozenset[str]) -> frozenset[int]:
         """The content of each part that is not empty, as a number."""
+        if self._last[0] is grams:  # whoever has no twin is taken in next
+            return self._last[1]
         count = self._parts
         parts = [0] * count
         for number in map(hash, grams):
             parts[number % count] ^= number
-        return {part for part in parts if part}
+        dealt = frozenset(parts) - _EMPTY
+        self._last = grams, dealt
+        return dealt
 
 
 def _several(there: tuple[OpenIntent, ...] | OpenIntent) -> tuple[OpenIntent, ...]:
     return there if isinstance(there, tuple) else (there,)
 
 
+@lru_cache(maxsize=4096)
 def _size_class(count: int) -> int:
     size = 0
     while _STEP ** (size + 1) <= count:

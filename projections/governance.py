@@ -41,7 +41,7 @@ from domain.intent import (
     Priority,
 )
 from domain.recorded import Recorded
-from domain.view import Table, updated
+from domain.view import Table, made, updated
 
 _ENDED = (IntentCancelled, IntentCompleted, IntentFailed)
 _POSITIONS = 10**15  # more than any log holds: priority first, then the order of arrival
@@ -71,13 +71,14 @@ def _fold_undecided(row: Undecided | None, recorded: Recorded[Any], _: str) -> U
     event = recorded.event
     if isinstance(event, IntentQueued):
         priority = event.intent.priority
-        return Undecided(
-            intent=event.intent,
-            attempt=event.attempt,
-            position=recorded.position,
-            priority=priority,
-            rank=_rank(priority, recorded.position),
-        )
+        values = {
+            "intent": event.intent,
+            "attempt": event.attempt,
+            "position": recorded.position,
+            "priority": priority,
+            "rank": _rank(priority, recorded.position),
+        }
+        return made(Undecided, values)
     if row is None:
         return None
     if isinstance(event, IntentReprioritized):
@@ -101,7 +102,6 @@ UNDECIDED: Table[Undecided] = Table(
     anew=(IntentQueued,),
     keys=_undecided_keys,
     fold=_fold_undecided,
-    columns=("rank",),
 )
 
 
@@ -141,26 +141,30 @@ def _decision_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
 def _fold_decision(row: DecisionRow | None, recorded: Recorded[Any], _: str) -> DecisionRow | None:
     event: DecisionMade = recorded.event
     score, tier = event.inputs.get("alignment_score"), event.inputs.get("tier")
-    return DecisionRow(
-        decision_id=event.decision_id,
-        intent_id=event.intent_id,
-        attempt=event.attempt,
-        service_name=event.service_name,
-        decision=event.decision,
-        policy_applied=event.policy_applied,
-        next_action=event.next_action,
-        mode=event.mode,
-        alignment_score=float(score) if isinstance(score, int | float) else None,
-        risk_level=str(event.inputs.get("risk_level", "")),
-        tier=tier if isinstance(tier, int) else None,
-        self_reference=event.inputs.get("self_reference") is True,
-        evaluator=str(event.inputs.get("evaluator", "")),
-        bundle_digest=event.bundle_digest,
-        reasoning=event.reasoning,
-        inputs=event.inputs,
-        at=event.at,
-        position=recorded.position,
-    )
+    values = {
+        "decision_id": event.decision_id,
+        "intent_id": event.intent_id,
+        "attempt": event.attempt,
+        "service_name": event.service_name,
+        "decision": event.decision,
+        "policy_applied": event.policy_applied,
+        "next_action": event.next_action,
+        "mode": event.mode,
+        "alignment_score": float(score) if isinstance(score, int | float) else None,
+        "risk_level": str(event.inputs.get("risk_level", "")),
+        "tier": tier if isinstance(tier, int) else None,
+        "self_reference": event.inputs.get("self_reference") is True,
+        "evaluator": str(event.inputs.get("evaluator", "")),
+        "bundle_digest": event.bundle_digest,
+        "reasoning": event.reasoning,
+        "inputs": event.inputs,
+        "at": event.at,
+        "position": recorded.position,
+        "overridden_to": "",
+        "overridden_by": "",
+        "override_reason": "",
+    }
+    return made(DecisionRow, values)
 
 
 DECISIONS: Table[DecisionRow] = Table(
@@ -322,30 +326,36 @@ def _asked(row: ApprovalRow | None, event: ApprovalRequested, position: int) -> 
             reason=row.reason,
         )
         earlier = (*row.earlier, last)
-    return ApprovalRow(
-        intent_id=event.intent_id,
-        approval_id=event.approval_id,
-        decision_id=event.decision_id,
-        attempt=event.attempt,
-        subject_type=event.subject_type,
-        status="pending",
-        service_name=event.service_name,
-        submitted_by=event.submitted_by,
-        summary=event.summary,
-        reasons=event.reasons,
-        alignment_score=event.alignment_score,
-        risk_level=event.risk_level,
-        tier=event.tier,
-        digest=event.digest,
-        quorum=event.quorum,
-        warning=event.warning,
-        requested_at=event.at,
-        expires_at=event.expires_at,
-        expires_ts=event.expires_at.timestamp(),
-        escalates_ts=(event.at + (event.expires_at - event.at) / 2).timestamp(),
-        position=position,
-        earlier=earlier,
-    )
+    values = {
+        "intent_id": event.intent_id,
+        "approval_id": event.approval_id,
+        "decision_id": event.decision_id,
+        "attempt": event.attempt,
+        "subject_type": event.subject_type,
+        "status": "pending",
+        "service_name": event.service_name,
+        "submitted_by": event.submitted_by,
+        "summary": event.summary,
+        "reasons": event.reasons,
+        "alignment_score": event.alignment_score,
+        "risk_level": event.risk_level,
+        "tier": event.tier,
+        "digest": event.digest,
+        "quorum": event.quorum,
+        "granted_by": (),
+        "answered_by": "",
+        "reason": "",
+        "warning": event.warning,
+        "requested_at": event.at,
+        "expires_at": event.expires_at,
+        "ended_at": None,
+        "expires_ts": event.expires_at.timestamp(),
+        "escalates_ts": (event.at + (event.expires_at - event.at) / 2).timestamp(),
+        "escalated_to": (),
+        "position": position,
+        "earlier": earlier,
+    }
+    return made(ApprovalRow, values)
 
 
 def _answered(
@@ -609,15 +619,16 @@ def _audit_keys(recorded: Recorded[Any]) -> tuple[str, ...]:
 
 def _fold_audit(row: AuditRow | None, recorded: Recorded[Any], _: str) -> AuditRow | None:
     event = recorded.event
-    return AuditRow(
-        position=recorded.position,
-        at=event.at,
-        type=event.type,
-        actor=recorded.actor,
-        intent_id=getattr(event, "intent_id", ""),
-        decision_id=getattr(event, "decision_id", ""),
-        summary=_summary(event),
-    )
+    values = {
+        "position": recorded.position,
+        "at": event.at,
+        "type": event.type,
+        "actor": recorded.actor,
+        "intent_id": getattr(event, "intent_id", ""),
+        "decision_id": getattr(event, "decision_id", ""),
+        "summary": _summary(event),
+    }
+    return made(AuditRow, values)
 
 
 def _summary(event: Any) -> str:

@@ -169,6 +169,9 @@ class IntentRow(_Row):
     lifecycle: tuple[Phase, ...] = ()
 
 
+_BLANK = {name: field.default for name, field in IntentRow.model_fields.items()}
+
+
 class TimelineRow(_Row):
     intent_id: str
     position: int
@@ -210,7 +213,13 @@ def _fold_raw(row: OpenRaw | None, recorded: AnyRecorded, _: str) -> OpenRaw | N
     match recorded.event:
         case RawIntent(at=at, subject_name=subject, body=body):
             text = base64.b64encode(body).decode()
-            return OpenRaw(position=recorded.position, at=at, subject_name=subject, body=text)
+            values = {
+                "position": recorded.position,
+                "at": at,
+                "subject_name": subject,
+                "body": text,
+            }
+            return made(OpenRaw, values)
         case _:
             return None  # answered
 
@@ -280,24 +289,25 @@ def _of_older_attempt(row: IntentRow, event: Event) -> bool:
 def _queued(event: IntentQueued, position: int, *, before: IntentRow | None) -> IntentRow:
     intent = event.intent
     lifecycle = before.lifecycle if before else ()
-    return IntentRow(
-        intent_id=event.intent_id,
-        intent=intent,
-        attempt=event.attempt,
-        raw_position=event.raw_position,
-        status="queued",
-        open=True,
-        priority=intent.priority,
-        rank=rank_of(intent.priority, event.raw_position),
-        service_name=intent.service_name,
-        tier=intent.target_tier,
-        created_at=before.created_at if before else event.at,
-        updated_at=event.at,
-        stream_position=position,
-        position=position,
-        overridden=before.overridden if before else None,
-        lifecycle=_next_phase(lifecycle, "queued", event, position),
-    )
+    values = {
+        "intent_id": event.intent_id,
+        "intent": intent,
+        "attempt": event.attempt,
+        "raw_position": event.raw_position,
+        "status": "queued",
+        "open": True,
+        "priority": intent.priority,
+        "rank": rank_of(intent.priority, event.raw_position),
+        "service_name": intent.service_name,
+        "tier": intent.target_tier,
+        "created_at": before.created_at if before else event.at,
+        "updated_at": event.at,
+        "stream_position": position,
+        "position": position,
+        "overridden": before.overridden if before else None,
+        "lifecycle": _next_phase(lifecycle, "queued", event, position),
+    }
+    return made(IntentRow, {**_BLANK, **values})
 
 
 def _next_phase(

@@ -29,6 +29,7 @@ from services.governance.step import Step
 
 _EXPIRY_LOOK_S = 1.0
 _EXPIRY_BATCH = 100
+_NEVER = float("inf")
 _log = structlog.get_logger(__name__)
 
 
@@ -105,22 +106,47 @@ def _key(item: Undecided) -> str:
 
 async def expiring(ctx: Context, people: People, term: Term) -> None:
     """Escalate questions at half of their time and end them at its end, within a second or so."""
-    while not term.ended.is_set():
-        try:
-            for row in _due(ctx, "escalates_ts"):
-                if not row.escalated_to:
-                    await _escalate(ctx, row, await people.approvers(), term)
-            for row in _due(ctx, "expires_ts"):
-                await _expire(ctx, row, term)
-        except TransientError as error:
-            _log.warning("expiry_delayed", error=str(error))
-        await asyncio.sleep(_EXPIRY_LOOK_S)
+    escalations, ends = _Due(ctx, "escalates_ts"), _Due(ctx, "expires_ts")
+    with (
+        ctx.views.watching(APPROVALS, escalations.seen),
+        ctx.views.watching(APPROVALS, ends.seen),
+    ):
+        while not term.ended.is_set():
+            try:
+                for row in escalations.now():
+                    if not row.escalated_to:
+                        await _escalate(ctx, row, await people.approvers(), term)
+                for row in ends.now():
+                    await _expire(ctx, row, term)
+            except TransientError as error:
+                _log.warning("expiry_delayed", error=str(error))
+            await asyncio.sleep(_EXPIRY_LOOK_S)
 
 
-def _due(ctx: Context, column: Literal["escalates_ts", "expires_ts"]) -> list[ApprovalRow]:
-    now = ctx.clock.now().timestamp()
-    page = ctx.views.page(APPROVALS, where={"status": "pending"}, order=column, limit=_EXPIRY_BATCH)
-    return [row for row in page.rows if getattr(row, column) <= now]
+class _Due:
+    """Open questions whose time has come. Asks the views only when there is one: it watches them
+    for the next moment."""
+
+    def __init__(self, ctx: Context, column: Literal["escalates_ts", "expires_ts"]) -> None:
+        self._ctx = ctx
+        self._column = column
+        self._next = 0.0  # seconds of the epoch; none of them is due before
+
+    def seen(self, _: str, row: ApprovalRow | None) -> None:
+        """A question has changed."""
+        if row is not None and row.status == "pending":
+            self._next = min(self._next, getattr(row, self._column))
+
+    def now(self) -> list[ApprovalRow]:
+        """Those that are due, the oldest first, so many at a time."""
+        now = self._ctx.clock.now().timestamp()
+        if now < self._next:
+            return []
+        rows = self._ctx.views.page(
+            APPROVALS, where={"status": "pending"}, order=self._column, limit=_EXPIRY_BATCH
+        ).rows
+        self._next = min((getattr(row, self._column) for row in rows), default=_NEVER)
+        return [row for row in rows if getattr(row, self._column) <= now]
 
 
 async def _escalate(ctx: Context, row: ApprovalRow, approvers: Sequence[str], term: Term) -> None:

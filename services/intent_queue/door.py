@@ -9,7 +9,7 @@ import asyncio
 import structlog
 
 from domain.errors import LogRefused, TransientError
-from domain.intake import OpenIntent, Queue, claimed_id, derived_id, judge
+from domain.intake import OpenIntent, Queue, judge
 from domain.intent import Intent, IntentQueued, IntentRefused
 from domain.open_intents import OpenIntents
 from infra.ports import Context, Meta, Term, Write
@@ -95,18 +95,16 @@ class Door:
                 raise error
 
     def _judge(self, raw: OpenRaw) -> IntentQueued | IntentRefused:
-        event = raw.event()
-        intent_id = claimed_id(event.body) or str(derived_id(raw.position))
         answer = judge(
-            event,
+            raw.event(),
             position=raw.position,
             queue=Queue(open=self._open, capacity=self._capacity),
-            known=self._known(intent_id),
+            known=self._known,
             at=self._ctx.clock.now(),
         )
         if isinstance(answer, IntentQueued):
             self._open.add(OpenIntent.of(answer.intent))
-            self._young[intent_id] = answer.intent
+            self._young[answer.intent_id] = answer.intent
         return answer
 
     def _known(self, intent_id: str) -> Intent | None:

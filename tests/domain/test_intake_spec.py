@@ -20,7 +20,14 @@ from domain.intake import (
     similarity,
     trigrams,
 )
-from domain.intent import MAX_MESSAGE_BYTES, Intent, IntentQueued, IntentRefused, RawIntent
+from domain.intent import (
+    MAX_MESSAGE_BYTES,
+    Intent,
+    IntentQueued,
+    IntentRefused,
+    RawIntent,
+    Submission,
+)
 
 T0 = datetime(2030, 1, 1, tzinfo=UTC)
 EMPTY = Queue(open=(), capacity=10)
@@ -42,7 +49,7 @@ def answer(
     known: Intent | None = None,
     subject: str = "intents.submit",
 ) -> IntentQueued | IntentRefused:
-    return judge(raw(body, subject), position=7, queue=queue, known=known, at=T0)
+    return judge(raw(body, subject), position=7, queue=queue, known=lambda _: known, at=T0)
 
 
 def queued(body: object, **more: Any) -> IntentQueued:
@@ -64,6 +71,39 @@ def test_a_good_intent_is_queued_with_every_default_settled() -> None:
     intent = event.intent
     assert (intent.target_tier, intent.priority, intent.source) == (2, "medium", "nats")
     assert (intent.auto_build, intent.auto_deploy, intent.kind) == (True, True, "service")
+
+
+FULL: dict[str, Any] = {
+    **GOOD,
+    "intent_id": "5D1E0F6C-64CF-4F0E-9D0E-3F5B2CE1C9A1",
+    "purpose": "  Track revenues by source and month  ",
+    "key_features": [" totals ", "by month"],
+    "submitted_by": "ann",
+    "source": "cli",
+    "service_type": "sacred_loop",
+    "priority": "low",
+    "target_tier": 3,
+    "kind": "component",
+    "dependencies": ["registry"],
+    "port": 8301,
+    "blueprint_context": "ours",
+    "metadata": {"a": [1, 2.5, None]},
+    "auto_build": False,
+    "auto_deploy": False,
+    "spec": {"records": []},
+}
+
+
+@pytest.mark.parametrize("body", [GOOD, FULL])
+@pytest.mark.parametrize("subject", ["intents.submit", "intents.by.bob"])
+def test_what_is_settled_unchecked_is_what_a_check_would_have_made_of_it(
+    body: dict[str, Any], subject: str
+) -> None:
+    assert FULL.keys() == Submission.model_fields.keys()
+    event = queued(body, subject=subject)
+    checked = IntentQueued.model_validate(event.model_dump())
+    assert checked == event
+    assert checked.model_dump_json() == event.model_dump_json()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,8 +50,9 @@ from tests.governance.test_governance_spec import (
     grant,
     granted,
 )
-from tests.governance.world import World
+from tests.governance.world import World, governance
 from tests.support.context import T0
+from tests.support.memory import MemoryLog
 from tests.support.spec import Decider
 
 WHY = "payments are down and nobody else can be reached"
@@ -345,6 +347,20 @@ async def test_an_unanswered_question_is_escalated_by_the_leader(world: World) -
     *_, told_again = await world.decided(intent, count=4)
     assert isinstance(told_again, ApprovalEscalated)
     assert told_again.to == ("ann", "bob")
+
+
+async def test_a_question_of_an_earlier_term_is_escalated_by_the_next_leader(
+    tmp_path: Path,
+) -> None:
+    log = MemoryLog()
+    async with governance(tmp_path / "first", log=log) as world:
+        intent = await world.queue(OWN, service_type="infrastructure", target_tier=0)
+        await world.decided(intent, count=3)
+    async with governance(tmp_path / "second", log=log) as world:
+        await world.seen()
+        world.clock.ahead = timedelta(hours=37)  # of 72
+        *_, told_again = await world.decided(intent, count=4)
+        assert isinstance(told_again, ApprovalEscalated)
 
 
 async def test_delegations_are_kept_listed_and_ended(world: World) -> None:

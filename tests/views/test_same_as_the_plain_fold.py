@@ -102,6 +102,11 @@ def test_any_events_in_any_batches_give_the_rows_of_the_plain_fold(
         name: {key: row.model_dump_json() for key, row in sorted(rows.items())}
         for name, rows in expected.items()
     }
+    for row in (
+        row for rows in expected.values() for row in rows.values()
+    ):  # put together unchecked
+        assert type(row).model_validate_json(row.model_dump_json()) == row
+        assert list(vars(row)) == list(type(row).model_fields)
     for (name, column, value), count in counted.items():
         assert count == sum(getattr(row, column) == value for row in expected[name].values())
 
