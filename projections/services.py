@@ -124,8 +124,11 @@ def _of_deployment(row: ServiceRow, event: Any, position: int) -> dict[str, Any]
             return _wants(row, version, position)
         case DeploymentRolledBack(to_version=version) if version:
             return _wants(row, version, position)
-        case DeploymentRolledBack():
-            return {}  # a first release that never was healthy: there is nothing to take back
+        case DeploymentRolledBack(version=version):
+            # A first release: given up before it was wanted, or a part of this system whose
+            # installed source runs again, which the registry then asks what it is.
+            given_up = row.wanted is not None and row.wanted.version == version
+            return {"wanted": None} if given_up else {}
         case _:
             return {"wanted": None, "retired_position": position if row.registered else 0}
 
@@ -165,7 +168,7 @@ def _due(row: ServiceRow) -> bool:
 
 SERVICES = Table(
     name="services",
-    version=1,
+    version=2,
     subjects=("events.service.>", "events.deployment.>"),
     row=ServiceRow,
     events=_SERVICE + _DEPLOYMENT,

@@ -5,11 +5,15 @@ from typing import Any
 
 from domain.delivery_events import (
     ArtifactPackaged,
+    DeploymentEvent,
     DeploymentHealthy,
-    DeploymentRetired,
+    DeploymentRolledBack,
+    ServiceDeregistered,
+    ServiceRegistered,
     SpecAccepted,
     TestsPassed,
 )
+from domain.deployment import fold
 from domain.errors import NotFound
 from domain.intent import IntentQueued
 from domain.recorded import Recorded
@@ -22,50 +26,101 @@ History = Sequence[Recorded[Any]]
 async def provenance(ctx: Context, service: str) -> dict[str, Any]:
     """All that the log says about how this service came to run, read from the log itself.
 
+    The version is the one that runs, also after going back to it. What was not deployed but runs
+    (the system's own parts as installed, and whoever registered from outside) has no decision:
+    ``why`` says so.
+
     Raises:
-        NotFound: no service of this name was ever deployed.
+        NotFound: no service of this name was ever deployed or registered.
     """
     deployments = await ctx.log.read(f"events.deployment.{service}")
-    healthy = _last(deployments, DeploymentHealthy)
+    registrations = await ctx.log.read(f"events.service.{service}")
+    proven = fold(r.event for r in deployments if isinstance(r.event, DeploymentEvent)).proven
+    registered = _last(registrations, ServiceRegistered, build_id="")
+    if not proven and registered is not None:
+        return _as_registered(registered, registrations)
+    version = proven[-1] if proven else None
+    healthy = _last(deployments, DeploymentHealthy, version=version)
     if healthy is None:
-        raise NotFound(f"no service {service} was deployed")
+        raise NotFound(f"no service {service} was deployed or registered")
     event: DeploymentHealthy = healthy.event
-    retired = _last(deployments, DeploymentRetired)
     intents = await ctx.log.read(f"events.intent.{event.intent_id}")
     governance = await ctx.log.read(f"events.governance.{event.intent_id}")
     specs = await ctx.log.read(f"events.spec.{event.intent_id}")
     builds = await ctx.log.read(f"events.build.{event.build_id}")
+    back = _last(deployments, DeploymentRolledBack, to_version=event.version)
     before = healthy.position
+    intent = _intent([r for r in intents if r.position < before])
+    why, who = _governed([r for r in governance if r.position < before])
     return {
         "service": service,
         "version": event.version,
         "url": event.url,
-        "since": event.at.isoformat(),
+        "since": (back or healthy).event.at.isoformat(),
         "position": before,
-        "running": retired is None or retired.position < before,
+        "running": bool(proven),
         "intent_id": event.intent_id,
-        **_governed([r for r in governance if r.position < before]),
-        "intent": _intent([r for r in intents if r.position < before]),
+        "why": why,
+        "who": {"submitted_by": intent["submitted_by"] if intent else "", **who},
+        "intent": intent,
+        "rolled_back": _rolled_back(back) if back else None,
         "with_what": {
             **_rules(governance, before),
             **_built([r for r in (*specs, *builds, *deployments) if r.position <= before]),
         },
-        "trail": _trail((intents, governance, specs, builds, deployments), event.intent_id),
+        "trail": _trail((intents, governance, specs, builds, deployments), event.intent_id, back),
     }
 
 
-def _governed(history: History) -> dict[str, Any]:
+def _as_registered(registered: Recorded[Any], registrations: History) -> dict[str, Any]:
+    """What runs without a deployment of this system: nobody decided it here."""
+    event: ServiceRegistered = registered.event
+    gone = _last(registrations, ServiceDeregistered)
+    reasoning = (
+        "a part of this system, as installed: no intent built it"
+        if event.builtin
+        else "registered from outside: this system neither decided nor built it"
+    )
+    return {
+        "service": event.name,
+        "version": event.version,
+        "url": event.url,
+        "since": event.at.isoformat(),
+        "position": registered.position,
+        "running": gone is None or gone.position < registered.position,
+        "intent_id": "",
+        "why": {"decision": None, "reasoning": reasoning},
+        "who": {"registered_by": registered.actor, "approvals": [], "override": None},
+        "intent": None,
+        "rolled_back": None,
+        "with_what": {"dependencies": list(event.dependencies)},
+        "trail": _trail((registrations,), ""),
+    }
+
+
+def _rolled_back(back: Recorded[Any]) -> dict[str, Any]:
+    """From which version, by whom and why this one runs again."""
+    event: DeploymentRolledBack = back.event
+    return {
+        "from_version": event.version,
+        "by": event.by,
+        "reason": event.reason,
+        "position": back.position,
+    }
+
+
+def _governed(history: History) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Why: the decision with every condition's value; who: everybody who answered."""
     decision_id = next((r.event.decision_id for r in reversed(history) if _decides(r)), "")
     found = answers.full(history, decision_id) if decision_id else None
     if found is None:
-        return {"why": None, "who": None}
+        return None, {"approvals": [], "override": None}
     why = ("decision", "reasoning", "policy_applied", "conditions", "alignment_score", "mode")
     more = ("decision_reasoning", "risk_level", "risk_factors", "tier", "evidence", "standing")
-    return {
-        "why": {"decision_id": decision_id, **{name: found[name] for name in (*why, *more)}},
-        "who": {"approvals": found["approvals"], "override": found["override"]},
-    }
+    return (
+        {"decision_id": decision_id, **{name: found[name] for name in (*why, *more)}},
+        {"approvals": found["approvals"], "override": found["override"]},
+    )
 
 
 def _decides(recorded: Recorded[Any]) -> bool:
@@ -120,13 +175,16 @@ def _built(history: History) -> dict[str, Any]:
     return found
 
 
-def _trail(parts: Sequence[History], intent_id: str) -> list[dict[str, Any]]:
-    """Every event on the way, in the log's order: whoever doubts the answer reads these."""
+def _trail(
+    parts: Sequence[History], intent_id: str, back: Recorded[Any] | None = None
+) -> list[dict[str, Any]]:
+    """Every event on the way, in the log's order: whoever doubts the answer reads these. ``back``
+    led here, too, though it is of the intent that was given up."""
     of_it = {
         r.position: r
         for history in parts
         for r in history
-        if getattr(r.event, "intent_id", intent_id) == intent_id
+        if getattr(r.event, "intent_id", intent_id) == intent_id or r is back
     }
     return [
         {
@@ -140,5 +198,11 @@ def _trail(parts: Sequence[History], intent_id: str) -> list[dict[str, Any]]:
     ]
 
 
-def _last(history: History, kind: type[Any]) -> Recorded[Any] | None:
-    return next((r for r in reversed(history) if isinstance(r.event, kind)), None)
+def _last(history: History, kind: type[Any], **values: str | None) -> Recorded[Any] | None:
+    """The newest event of a kind with these values; None asks for nothing."""
+    wanted = {name: value for name, value in values.items() if value is not None}
+    for recorded in reversed(history):
+        event = recorded.event
+        if isinstance(event, kind) and all(getattr(event, n) == v for n, v in wanted.items()):
+            return recorded
+    return None

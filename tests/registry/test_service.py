@@ -10,6 +10,7 @@ import pytest
 from domain.delivery_events import (
     DeploymentHealthy,
     DeploymentRetired,
+    DeploymentRolledBack,
     DeploymentStarted,
     ServiceDegraded,
     ServiceDeregistered,
@@ -37,11 +38,11 @@ async def leader(tmp_path: Path) -> AsyncIterator[World]:
         yield world
 
 
-async def deploy(world: World, version: str = "1.0.0") -> None:
+async def deploy(world: World, version: str = "1.0.0", name: str = "revenue") -> None:
     await world.append(
         DeploymentStarted(
             at=T0,
-            service_name="revenue",
+            service_name=name,
             version=version,
             intent_id="i-1",
             build_id="b-1",
@@ -56,13 +57,24 @@ async def deploy(world: World, version: str = "1.0.0") -> None:
     await world.append(
         DeploymentHealthy(
             at=T0,
-            service_name="revenue",
+            service_name=name,
             version=version,
             url="http://127.0.0.1:8300",
             checks=("GET /health",),
             duration_s=1,
         )
     )
+
+
+async def registered_as(world: World, name: str, version: str, *, build_id: str) -> None:
+    """Wait until the newest registration is this one."""
+    async with asyncio.timeout(5):
+        while True:
+            last = (await world.recorded(f"events.service.{name}"))[-1]
+            if isinstance(last, ServiceRegistered) and last.build_id == build_id:
+                assert last.version == version
+                return
+            await world.ctx.views.changed(timeout_s=0.02)
 
 
 async def test_a_healthy_deployment_is_registered_with_its_intent(leader: World) -> None:
@@ -102,6 +114,21 @@ async def test_a_built_in_service_is_registered_once_an_instance_is_ready(leader
     assert isinstance(event, ServiceRegistered)
     assert (event.builtin, event.port, event.tier) == (True, 8000, 0)
     assert event.features == tuple(create(leader.ctx).features)
+
+
+async def test_a_part_of_this_system_that_goes_back_is_registered_as_it_is_installed(
+    leader: World,
+) -> None:
+    await leader.append(started("registry", version="0.1.0+b1"), ready("registry"))
+    await deploy(leader, "0.1.0+b1", "registry")
+    await registered_as(leader, "registry", "0.1.0+b1", build_id="b-1")
+
+    back = DeploymentRolledBack(
+        at=T0, service_name="registry", version="0.1.0+b1", by="ann", reason="slow"
+    )
+    await leader.append(back, started("registry", version="0.1.0"), ready("registry"))
+
+    await registered_as(leader, "registry", "0.1.0", build_id="")
 
 
 async def test_a_service_that_stops_answering_is_degraded_and_one_that_answers_recovers(

@@ -163,6 +163,12 @@ def test_a_rolled_back_release_asks_for_the_one_before() -> None:
     assert (found.due, found.wanted.version) == (True, "1")
 
 
+def test_a_part_of_this_system_that_goes_back_to_its_installed_source_wants_nothing() -> None:
+    back = DeploymentRolledBack(at=T0, service_name="s", version="1", by="ann", reason="slow")
+    found = service(deployment("1"), healthy("1"), registered("1"), back)
+    assert (found.wanted, found.due, found.registered) == (None, False, True)
+
+
 def test_a_retired_service_asks_to_be_removed_once() -> None:
     retired = DeploymentRetired(at=T0, service_name="s", version="1", by="ann", reason="done")
     until = (deployment("1"), healthy("1"), registered("1"), retired)
