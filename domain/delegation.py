@@ -7,7 +7,7 @@ Invariants  it always ends; it is not passed on; a delegate speaks with the appr
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from domain.errors import Invalid, NotAllowed, NotFound
 from domain.governance import APPROVER_ROLES
@@ -67,19 +67,6 @@ def principal(state: Delegations, person: str, at: datetime, *, approvers: Colle
     themselves can be stood for."""
     holding = (e.approver for e in active(state, at) if e.delegate == person)
     return next((name for name in holding if name in approvers), "")
-
-
-def until_of(text: str) -> datetime:
-    """The moment that a person wrote (ISO 8601; UTC when no zone is named).
-
-    Raises:
-        Invalid: field ``until``: this is no date and time.
-    """
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise Invalid("until", f"is no date and time: {text[:40]!r}") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def delegate(command: Delegate, state: Delegations) -> tuple[ApprovalDelegated, ...]:

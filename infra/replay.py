@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,20 @@ def compare(expected: Digests, found: Digests) -> list[Difference]:
             elif wanted[key] != have[key]:
                 differences.append(Difference(table, key, "different"))
     return differences
+
+
+async def position_at(log: EventLog, moment: datetime, last: int) -> int:
+    """The last position whose event had happened by then; 0 before the first.
+
+    Times in the log grow but for the difference between the writers' clocks, so halving finds the
+    place to within that difference.
+    """
+    low, high = 0, last
+    while low < high:
+        middle = (low + high + 1) // 2
+        recorded = await log.get(middle)
+        if recorded is not None and recorded.event.at > moment:
+            high = middle - 1
+        else:
+            low = middle
+    return low

@@ -6,26 +6,25 @@ import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict
-from datetime import datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from domain.errors import Invalid
 from domain.event import Event
 from domain.recorded import Recorded
 from infra.clock import SystemClock
 from infra.http.stream import as_json as event_json
 from infra.ports import Context, EventLog, Service
-from infra.replay import Digests, compare, digests, replay
+from infra.replay import Digests, compare, digests, position_at, replay
 from infra.settings import BASE_PORTS
 from infra.views import SqliteViews
 from phoenix.cli import audit_proof
+from phoenix.cli.audit_filter import Filter, type_named
 from phoenix.cli.client import Client
 from phoenix.cli.log import Session, in_session
-from phoenix.cli.output import AsJson, out, show, table, text
+from phoenix.cli.output import AsJson, err, moment, out, show, table, text
 
 app = typer.Typer(help="Read, replay, prove and move the log.", no_args_is_help=True)
 audit_proof.register(app)
@@ -36,40 +35,37 @@ _SUBJECTS = ("intents.>", "events.>")
 @app.command(name="show")
 def show_(
     intent: Annotated[str, typer.Option(help="Only this intent.")] = "",
-    service: Annotated[str, typer.Option(help="Only events written by this service.")] = "",
+    service: Annotated[str, typer.Option(help="Only what it wrote or is about it.")] = "",
     actor: Annotated[str, typer.Option(help="Only this actor.")] = "",
     type_: Annotated[str, typer.Option("--type", help="Only this event, e.g. DecisionMade.")] = "",
-    since: Annotated[str, typer.Option(help="From this ISO time on.")] = "",
-    until: Annotated[str, typer.Option(help="Up to this ISO time.")] = "",
+    since: Annotated[str, typer.Option(help="From this ISO time on; UTC without a zone.")] = "",
+    until: Annotated[str, typer.Option(help="Up to this ISO time; UTC without a zone.")] = "",
     after: Annotated[int, typer.Option(help="After this log position.", min=0)] = 0,
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 1000,
     as_json: AsJson = False,
 ) -> None:
     """Print events of the log, oldest first (JSON: one event a line)."""
-    begin = _time(since) if since else None
-    end = _time(until) if until else None
-
-    def keep(recorded: Recorded[Event]) -> bool:
-        return (
-            (not intent or recorded.correlation_id == intent)
-            and (not service or recorded.source.endswith(service))
-            and (not actor or recorded.actor == actor)
-            and (not type_ or recorded.event.type.split(".")[0] == type_)
-            and (begin is None or recorded.event.at >= begin)
-            and (end is None or recorded.event.at <= end)
-        )
+    begin = moment(since, "--since") if since else None
+    end = moment(until, "--until") if until else None
+    if begin and end and end < begin:
+        raise typer.BadParameter("lies before --since", param_hint="--until")
+    wanted = Filter(intent, service, actor, type_named(type_), begin, end, after)
 
     async def read(session: Session) -> list[Recorded[Event]]:
         found = []
-        async with aclosing(_events(session.log, after)) as events:
+        # Which intents asked for a service may stand before what is to be shown.
+        async with aclosing(_events(session.log, 0 if service else after)) as events:
             async for recorded in events:
-                if keep(recorded):
+                if wanted.keep(recorded):
                     found.append(recorded)
                 if len(found) == limit:
                     break
         return found
 
-    for recorded in in_session(read):
+    found = in_session(read)
+    if not found and not as_json:
+        err.print("No event of the log fits.")
+    for recorded in found:
         item = event_json(recorded)
         if as_json:
             sys.stdout.write(json.dumps(item) + "\n")
@@ -97,7 +93,7 @@ def replay_(
 
     async def run(session: Session) -> list[dict[str, Any]]:
         log = session.log
-        position = await _position(log, to) if to else 0
+        position = await _position(log, to) if to else None
         services = {name: _service(name, session) for name in BASE_PORTS}
         with tempfile.TemporaryDirectory(prefix="phoenix-replay-") as folder:
             return [
@@ -131,12 +127,12 @@ async def _replayed(
     service: Service,
     folder: Path,
     live: dict[str, Any],
-    position: int,
+    position: int | None,
 ) -> dict[str, Any]:
     clock = SystemClock()
     began = clock.monotonic()
     then: Digests | None = None
-    if position:
+    if position is not None:
         then = await _digests(log, service, folder / name, min(position, live["position"]))
     fresh = await _digests(log, service, folder / name, live["position"])
     differences = compare(fresh, live["tables"])
@@ -150,7 +146,7 @@ async def _replayed(
         "equal": not differences,
         "result": first or "equal",
         "differences": [asdict(difference) for difference in differences[:20]],
-        **({} if then is None else _since(then, fresh, position)),
+        **({} if then is None or position is None else _since(then, fresh, position)),
     }
 
 
@@ -217,19 +213,9 @@ async def _events(log: EventLog, after: int) -> AsyncGenerator[Recorded[Event], 
 
 async def _position(log: EventLog, wanted: str) -> int:
     """The position that ``--to`` names: itself, or the last one at or before a time."""
-    if wanted.isdigit():
+    last = await log.last_position()
+    if wanted.isdecimal():
+        if int(wanted) > last:
+            raise typer.BadParameter(f"the log ends at position {last}", param_hint="--to")
         return int(wanted)
-    moment, found = _time(wanted), 0
-    async with aclosing(_events(log, 0)) as events:
-        async for recorded in events:
-            if recorded.event.at <= moment:
-                found = recorded.position
-    return found
-
-
-def _time(value: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise Invalid("time", f"{value!r} is neither a log position nor an ISO time") from None
-    return moment.astimezone()
+    return await position_at(log, moment(wanted, "--to"), last)

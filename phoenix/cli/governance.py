@@ -8,11 +8,9 @@ from urllib.parse import quote
 import typer
 from pydantic import ValidationError
 
-from domain.delegation import until_of
-from domain.errors import Invalid
 from domain.policy import Bundle, decide_by
 from phoenix.cli.client import Client, Refused
-from phoenix.cli.output import AsJson, out, pairs, show, table
+from phoenix.cli.output import AsJson, moment, out, pairs, show, table
 
 policy = typer.Typer(help="The rules that decide, as versioned documents.", no_args_is_help=True)
 delegation = typer.Typer(help="Who answers in an approver's place.", no_args_is_help=True)
@@ -238,11 +236,8 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Let somebody answer in your place until a moment, at most 30 days ahead."""
-    try:
-        moment = until_of(until)
-    except Invalid as error:
-        raise typer.BadParameter(str(error), param_hint="--until") from None
-    body = {"delegate": delegate, "until": moment.isoformat(), "reason": reason}
+    ends = moment(until, "--until").isoformat()
+    body = {"delegate": delegate, "until": ends, "reason": reason}
     answer = Client().post(GOVERNANCE, "/governance/delegations", body)
     _show_delegations(answer, as_json=as_json)
 

@@ -4,11 +4,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from domain.errors import Invalid
+from domain.moment import moment_of
 
 # A pipe or a file has no width of its own: rows are kept on one line there.
 _PIPE_WIDTH = 200
@@ -16,6 +20,18 @@ out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 
 err = Console(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def moment(text: str, option: str) -> datetime:
+    """The moment that an option names (ISO 8601; UTC when no zone is named).
+
+    Raises:
+        BadParameter: it is none.
+    """
+    try:
+        return moment_of(text, field=option)
+    except Invalid as error:
+        raise typer.BadParameter(error.message, param_hint=option) from None
 
 
 def show(data: Any, *, as_json: bool, human: Callable[[], None] | None = None) -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection, Sequence
 
 from domain import delegation
-from domain.delegation import Delegate, Delegations, EndDelegation, until_of
+from domain.delegation import Delegate, Delegations, EndDelegation
 from domain.event import Event
 from domain.governance import APPROVER_ROLES
 from domain.governance_events import ApprovalDelegated
+from domain.moment import moment_of
 from infra.ports import Context, Person
 from services.approval_dashboard.appending import By, append
 
@@ -38,7 +39,7 @@ async def delegate(ctx: Context, by: By, *, to: str, until: str, reason: str) ->
         roles=by.person.roles,
         delegate=to.strip(),
         known=await ctx.auth.people(),
-        until=until_of(until),
+        until=moment_of(until, field="until"),
         reason=reason,
         at=ctx.clock.now(),
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from domain.errors import Invalid
 from infra.ports import Context, EventLog, Views
-from infra.replay import replay
+from infra.replay import position_at, replay
 from projections.governance import MODE, MODE_KEY, POLICIES
 from projections.instances import GROUPS
 from projections.services import IN_FLIGHT, SERVICES
@@ -56,23 +56,6 @@ async def _position(log: EventLog, at: str, last: int) -> int:
     if moment.tzinfo is None:
         raise Invalid("at", "must say its time zone, for example 2030-01-01T12:00:00Z")
     return await position_at(log, moment, last)
-
-
-async def position_at(log: EventLog, moment: datetime, last: int) -> int:
-    """The last position whose event had happened by then; 0 before the first.
-
-    Times in the log grow but for the difference between the writers' clocks, so halving finds the
-    place to within that difference.
-    """
-    low, high = 0, last
-    while low < high:
-        middle = (low + high + 1) // 2
-        recorded = await log.get(middle)
-        if recorded is not None and recorded.event.at > moment:
-            high = middle - 1
-        else:
-            low = middle
-    return low
 
 
 def _document(

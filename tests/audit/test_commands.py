@@ -5,8 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from domain.delivery_events import ServiceDegraded, SpecAccepted
+from domain.event import Event
+from domain.intent import IntentQueued
+from domain.recorded import Recorded
+from phoenix.cli import app
+from phoenix.cli.audit_filter import Filter
+from tests.governance.world import intent_of
 from tests.integration.system import System
+from tests.support.context import T0
 from tests.support.ports import free_shift
 
 
@@ -84,11 +93,59 @@ def test_events_are_found_by_type_actor_service_and_time(system: System) -> None
     assert taken
     assert taken == [e for e in everything if ".LeadershipTaken." in str(e["type"])]
     assert show("--service", "registry", "--type", "LeadershipTaken") == taken
+    assert show("--type", "phoenix.leadership.LeadershipTaken.v1") == taken
     middle = everything[len(everything) // 2]
-    before = show("--until", str(middle["time"]))
-    after = show("--since", str(middle["time"]))
-    assert middle in before
-    assert middle in after
-    assert len(before) + len(after) <= len(everything) + len(
-        [e for e in everything if e["time"] == middle["time"]]
-    )
+    time, last = str(middle["time"]), everything[-1]["position"]  # the log is sealed meanwhile
+    assert show("--until", time) == [e for e in everything if str(e["time"]) <= time]
+    since = [e for e in show("--since", time) if int(str(e["position"])) <= int(str(last))]
+    assert since == [e for e in everything if str(e["time"]) >= time]
+
+
+def test_a_service_has_the_events_it_wrote_those_about_it_and_those_of_its_intents() -> None:
+    def event(position: int, event: Event, intent: str = "", source: str = "x") -> Recorded[Event]:
+        return Recorded(
+            position=position, event=event, subject=event.subject, id=str(position),
+            correlation_id=intent, source=source,
+        )  # fmt: skip
+
+    intent = intent_of("Keep prices of articles", service_name="prices")
+    queued = IntentQueued(intent_id=intent.intent_id, at=T0, intent=intent, raw_position=1)
+    accepted = SpecAccepted(intent_id=intent.intent_id, at=T0, digest="d", score=95, gate=90)
+    degraded = ServiceDegraded(name="prices", at=T0, reason="no answer")
+    log = [
+        event(1, queued, intent.intent_id),
+        event(2, accepted, intent.intent_id),
+        event(3, degraded),
+        event(4, ServiceDegraded(name="stock", at=T0, reason="no answer")),
+        event(5, ServiceDegraded(name="stock", at=T0, reason="no answer"), source="prices"),
+    ]
+
+    def kept(service: str, after: int = 0) -> list[int]:
+        wanted = Filter("", service, "", "", None, None, after)
+        return [recorded.position for recorded in log if wanted.keep(recorded)]
+
+    assert kept("prices") == [1, 2, 3, 5]
+    assert kept("prices", after=1) == [2, 3, 5]
+    assert kept("stock") == [4, 5]
+    assert kept("ices") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--type", "DecisionMad"), "--type: no event is called 'DecisionMad', but DecisionMade"),
+        (("--type", "Nonsense"), "docs/events.md"),
+        (("--since", "yesterday"), "--since: is no date and time: 'yesterday'"),
+        (("--until", "2026-13-01"), "--until"),
+        (("--since", "2026-02-02", "--until", "2026-02-01"), "lies before --since"),
+        (("--after", "-1"), "--after"),
+        (("--limit", "0"), "--limit"),
+    ],
+)
+def test_a_wrong_value_of_a_filter_is_wrong_usage_and_named(
+    options: tuple[str, ...], named: str
+) -> None:
+    done = CliRunner().invoke(app, ["audit", "show", *options], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert named.split(": ")[-1] in done.output
+    assert options[-2] in done.output

@@ -228,6 +228,11 @@ def test_a_leader_killed_in_every_phase_loses_and_repeats_nothing(system: System
 
 
 def test_the_views_are_what_the_log_says(system: System) -> None:
+    for nothing in ("0", "1999-01-01"):
+        rows = system.json("audit", "replay", "--to", nothing)["services"]
+        assert {(row["to"], row["rows_then"], row["equal"]) for row in rows} == {(0, 0, True)}
+    for wrong in ("99999999", "yesterday"):
+        system.phoenix("audit", "replay", "--to", wrong, expect=2)
     answer = system.json("audit", "replay")
     assert answer["equal"] is True
     assert sum(service["rows"] for service in answer["services"]) > 0
