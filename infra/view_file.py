@@ -5,16 +5,19 @@ Written     changed rows reach the file before a query looks at it, and with eve
 Laid out    in the order they come, the key in an index: keys are random, and rows stored by key
             would touch a page each (half the time of a write, measured).
 Commit      rows and checkpoint in one transaction, at most ``COMMIT_S`` late or ``CHANGES_MAX``
-            rows; what a crash loses is folded again from the checkpoint.
+            rows; what a crash loses is folded again from the checkpoint. The disk is waited for in
+            a thread: a leader's event loop must not stand still for it.
 Failure     an error of the file ends its use: everything after it raises the same error.
 """
 
+import asyncio
 import base64
 import binascii
 import json
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -179,6 +182,8 @@ class ViewFile:
         self._pending = 0  # events to come, as of the newest batch
         self._source: Path | None = None  # the neighbour's file that is attached
         self._error: Exception | None = None
+        self._disk = ThreadPoolExecutor(1, "views")
+        self._aside: tuple[Future[sqlite3.Cursor], int] | None = None  # a commit, its position
 
     def get(self, table: Table[Row], key: str) -> Row | None:
         self._usable()
@@ -270,13 +275,36 @@ class ViewFile:
         Raises:
             sqlite3.Error: the file cannot be written; it is of no more use.
         """
+        self.commit_aside()
+        self._join()
+
+    def commit_aside(self) -> None:
+        """As ``commit``, with the disk waited for in a thread: whatever writes next waits there.
+
+        Raises:
+            sqlite3.Error: as ``commit``; this one or the one before.
+        """
         self._usable()
+        self._join()
         if self._committed == self._applied:
             return
         with self._writing():
             for rows in self._rows.values():
                 self._write(rows)
-            self._settle()
+            if self._journal.kept:
+                self._journal.settle(self._db, self._pending)
+            self._db.execute("UPDATE checkpoint SET position = ?", (self._applied,))
+        self._aside = self._disk.submit(self._db.execute, "COMMIT"), self._applied
+
+    async def committed(self) -> None:
+        """Wait for a commit that is under way.
+
+        Raises:
+            sqlite3.Error: as ``commit``.
+        """
+        if self._aside is not None:
+            await asyncio.wait((asyncio.wrap_future(self._aside[0]),))
+            self._join()
 
     def keep_journal(self, keep: bool) -> None:
         """Note from now on which rows change, so that neighbours can take them; or no longer.
@@ -343,6 +371,7 @@ class ViewFile:
             if self._error is None:
                 self.commit()
         finally:
+            self._disk.shutdown()
             self._db.close()
 
     @property
@@ -363,19 +392,26 @@ class ViewFile:
         if keys and self._journal.kept:
             self._journal.note(self._db, self._applied, rows.table.name, keys)
 
-    def _settle(self) -> None:
-        if self._journal.kept:
-            self._journal.settle(self._db, self._pending)
-        self._db.execute("UPDATE checkpoint SET position = ?", (self._applied,))
-        self._db.execute("COMMIT")
-        self._committed = self._applied
+    def _join(self) -> None:
+        """Wait for the commit that is under way: until then no transaction can begin."""
+        aside, self._aside = self._aside, None
+        if aside is not None:
+            with self._failing():
+                aside[0].result()
+            self._committed = aside[1]
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Within a transaction; an error ends the use of the file."""
-        try:
+        self._join()
+        with self._failing():
             if not self._db.in_transaction:
                 self._db.execute("BEGIN IMMEDIATE")
+            yield
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
             yield
         except Exception as error:
             self._error = error  # rows in memory may be ahead of what the file will ever hold

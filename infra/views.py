@@ -149,8 +149,7 @@ class SqliteViews(ViewFile):
         self._applied = max(batch.position, self._applied)
         self._pending = batch.pending
         if self._changes >= CHANGES_MAX:
-            self.commit()
-            self._ring_neighbours()
+            self.commit_aside()
         self._uncommitted.set()
         for watcher, key, row in told:
             watcher(key, row)
@@ -230,7 +229,8 @@ class SqliteViews(ViewFile):
                     await self._wanted.wait()
             self._wanted.clear()
             self._uncommitted.clear()
-            self.commit()
+            self.commit_aside()
+            await self.committed()
             self._ring_neighbours()
             await asyncio.sleep(_COMMITS_APART_S)
 
