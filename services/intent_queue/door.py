@@ -5,14 +5,15 @@ Delivery    the answer's command id is the raw position, so a repeat after a fai
 """
 
 import asyncio
+from collections.abc import Iterator
 
 import structlog
 
-from domain.errors import LogRefused, TransientError
+from domain.errors import LogRefused, PhoenixError, TransientError
 from domain.intake import OpenIntent, Queue, judge
 from domain.intent import Intent, IntentQueued, IntentRefused
 from domain.open_intents import OpenIntents
-from infra.ports import Context, Meta, Term, Write
+from infra.ports import Append, Context, Meta, Term, Write
 from infra.worklist import WorkList
 from projections.intents import INTENTS, OPEN_RAW, IntentRow, OpenRaw, raw_key
 
@@ -20,6 +21,7 @@ _BATCH = 500
 _TURN = 50
 _IDLE_S = 1.0
 _RETRY_S = 0.2
+Answer = IntentQueued | IntentRefused
 _log = structlog.get_logger(__name__)
 
 
@@ -83,18 +85,38 @@ class Door:
         return [raw for raw in oldest if raw.position not in self._answered]
 
     async def _answer(self, waiting: list[OpenRaw], term: Term) -> None:
-        appends = []
-        for raw in waiting:
-            answer = self._judge(raw)
-            appends.append(asyncio.create_task(self._append(raw, answer, term)))
-            if len(appends) % _TURN == 0:
-                await asyncio.sleep(0)  # what is judged is sent, and the lease renewed
-        results = await asyncio.gather(*appends, return_exceptions=True)
-        for error in results:
-            if isinstance(error, BaseException):
-                raise error
+        """Judge each in its turn and append what it comes to.
 
-    def _judge(self, raw: OpenRaw) -> IntentQueued | IntentRefused:
+        Raises:
+            TransientError, StaleEpoch, LogRefused: as ``EventLog.append``; the others are answered.
+        """
+        answers: list[Answer] = []
+
+        def judged() -> Iterator[Append]:
+            for raw in waiting:
+                answers.append(self._judge(raw))
+                yield self._append(raw, answers[-1])
+
+        try:
+            outcomes = await self._ctx.log.append_each(judged(), fence=term.fence)
+        except BaseException:
+            for answer in answers:
+                self._not_queued(answer)  # or perhaps it is: then the view will say so
+            raise
+        failed: list[PhoenixError] = []
+        for raw, answer, outcome in zip(waiting, answers, outcomes, strict=True):
+            if isinstance(outcome, tuple):
+                self._answered[raw.position] = outcome[-1]
+                continue
+            self._not_queued(answer)
+            if isinstance(outcome, LogRefused):
+                await self._refuse_shortly(raw, answer, outcome, term)
+            else:
+                failed.append(outcome)
+        if failed:
+            raise failed[0]
+
+    def _judge(self, raw: OpenRaw) -> Answer:
         answer = judge(
             raw.event(),
             position=raw.position,
@@ -111,7 +133,7 @@ class Door:
         row = self._ctx.views.get(INTENTS, intent_id)
         return row.intent if row else self._young.get(intent_id)
 
-    async def _append(self, raw: OpenRaw, answer: IntentQueued | IntentRefused, term: Term) -> None:
+    def _append(self, raw: OpenRaw, answer: Answer) -> Append:
         meta = Meta(
             command_id=f"raw/{raw.position}",
             actor=_actor(answer),
@@ -119,20 +141,18 @@ class Door:
             causation_id=str(raw.position),
             source=self._ctx.service,
         )
-        try:
-            (position,) = await self._ctx.log.append([Write(answer)], meta=meta, fence=term.fence)
-        except LogRefused as error:
-            # The answer itself will not fit (it can repeat most of the message): refuse it shortly.
-            _log.warning("answer_refused_by_log", raw_position=raw.position, error=str(error))
-            self._not_queued(answer)
-            short = _too_large(raw, answer)
-            (position,) = await self._ctx.log.append([Write(short)], meta=meta, fence=term.fence)
-        except BaseException:
-            self._not_queued(answer)  # or perhaps it is: then the view will say so
-            raise
+        return [Write(answer)], meta
+
+    async def _refuse_shortly(
+        self, raw: OpenRaw, answer: Answer, error: LogRefused, term: Term
+    ) -> None:
+        """The answer itself will not fit: it can repeat most of the message."""
+        _log.warning("answer_refused_by_log", raw_position=raw.position, error=str(error))
+        writes, meta = self._append(raw, _too_large(raw, answer))
+        (position,) = await self._ctx.log.append(writes, meta=meta, fence=term.fence)
         self._answered[raw.position] = position
 
-    def _not_queued(self, answer: IntentQueued | IntentRefused) -> None:
+    def _not_queued(self, answer: Answer) -> None:
         if isinstance(answer, IntentQueued) and answer.intent_id in self._young:
             del self._young[answer.intent_id]
             self._open.remove(answer.intent_id)
@@ -142,13 +162,13 @@ class Door:
         self._answered = {raw: at for raw, at in self._answered.items() if at > reached}
 
 
-def _actor(answer: IntentQueued | IntentRefused) -> str:
+def _actor(answer: Answer) -> str:
     if isinstance(answer, IntentQueued) and answer.intent.authenticated:
         return answer.intent.submitted_by
     return "intent-queue"
 
 
-def _too_large(raw: OpenRaw, answer: IntentQueued | IntentRefused) -> IntentRefused:
+def _too_large(raw: OpenRaw, answer: Answer) -> IntentRefused:
     return IntentRefused(
         at=answer.at,
         raw_position=raw.position,

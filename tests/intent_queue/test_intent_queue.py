@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -10,11 +10,14 @@ from uuid import uuid4
 import pytest
 
 from domain.delivery_events import DeploymentHealthy
+from domain.errors import LogRefused, PhoenixError, TransientError
 from domain.governance_events import ApprovalRejected, DecisionMade, DecisionOverridden
 from domain.intent import IntentCompleted, IntentFailed, IntentQueued
+from infra.ports import Append, Fence, Outcome
 from projections.intents import INTENTS, OPEN_RAW, REFUSALS
 from services.intent_queue.service import create
 from tests.support.context import T0, World, running
+from tests.support.memory import MemoryLog
 
 GOOD: dict[str, Any] = {
     "service_name": "revenue-analytics",
@@ -106,6 +109,46 @@ async def test_a_bad_message_on_nats_becomes_a_refusal(
     (refusal,) = world.ctx.views.all(REFUSALS)
     assert (refusal.code, refusal.raw_position) == (code, position)
     assert world.ctx.views.count(OPEN_RAW) == 0
+
+
+class Failing(MemoryLog):
+    """Fails the first appends that are handed over, each in the way given for its turn."""
+
+    def __init__(self, *errors: PhoenixError | None) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    async def append_each(
+        self, appends: Iterable[Append], *, fence: Fence | None = None
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for append in appends:
+            error = self.errors.pop(0) if self.errors else None
+            outcomes += [error] if error else await super().append_each([append], fence=fence)
+        return outcomes
+
+
+async def test_answers_that_fail_are_given_again_or_in_short_and_each_message_has_one(
+    tmp_path: Path,
+) -> None:
+    log = Failing(None, TransientError("no answer in time"), LogRefused("does not fit"))
+    bodies = [
+        GOOD,
+        TICKETS,
+        {"service_name": "fuel-cards", "purpose": "Count litres of fuel by van and month"},
+        {"service_name": "boat-berths", "purpose": "List the berths of boats by size"},
+    ]
+    positions = [await log.publish("intents.submit", json.dumps(b).encode()) for b in bodies]
+    async with running(create, tmp_path, log=log) as world:
+        await world.until(lambda: world.ctx.views.count(INTENTS) == 3)
+        await world.until(lambda: world.ctx.views.count(OPEN_RAW) == 0)
+        (refusal,) = world.ctx.views.all(REFUSALS)
+        assert (refusal.code, refusal.raw_position) == ("too_large", positions[2])
+        listed = {row.raw_position for row in world.ctx.views.all(INTENTS)}
+        assert listed == {positions[0], positions[1], positions[3]}
+        # What did not come in is not in the way of its like.
+        again = await submit(world, bodies[2])
+        assert again["status"] == "queued"
 
 
 async def test_the_same_id_twice_is_one_intent_with_the_same_answer(world: World) -> None:
