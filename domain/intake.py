@@ -274,17 +274,22 @@ class _Refusal:
     def of(
         self, code: RefusalCode, reason: str, *, field: str = "", existing: str = ""
     ) -> IntentRefused:
-        claimed = _claims(self.raw.body)
+        claims = _claims(self.raw.body)
         return IntentRefused(
             at=self.at,
             raw_position=self.position,
             code=code,
             reason=reason,
             field=field,
-            intent_id=str(claimed.get("intent_id") or "")[:64],
-            service_name=str(claimed.get("service_name") or "")[:64],
+            intent_id=_text(claims.get("intent_id")),
+            service_name=_text(claims.get("service_name")),
             existing=existing,
         )
+
+
+def _text(claim: object) -> str:
+    """Of a claim that is text, its beginning, with no half of a character that nobody can write."""
+    return claim[:64].encode(errors="replace").decode() if isinstance(claim, str) else ""
 
 
 def _claims(body: bytes) -> dict[str, Any]:

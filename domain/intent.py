@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, assert_never
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from domain.canonical import canonical
 from domain.errors import IllegalTransition, NotFound
 from domain.event import Event, Value
 
@@ -55,6 +56,15 @@ MAX_MESSAGE_BYTES = 256 * 1024
 Slug = Annotated[
     str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", min_length=2, max_length=63)
 ]
+
+
+def _storable(document: dict[str, Any]) -> dict[str, Any]:
+    """Raises ValueError: a number in it that JSON cannot carry exactly: it would have no digest."""
+    canonical(document)
+    return document
+
+
+Document = Annotated[dict[str, Any], AfterValidator(_storable)]
 Feature = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
@@ -76,10 +86,10 @@ class Submission(Value):
     dependencies: tuple[Slug, ...] = Field(default=(), max_length=50)
     port: int | None = Field(default=None, ge=1024, le=63535)
     blueprint_context: str = Field(default="", max_length=20_000)
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: Document = Field(default_factory=dict)
     auto_build: bool = True
     auto_deploy: bool = True
-    spec: dict[str, Any] | None = None
+    spec: Document | None = None
 
 
 class Intent(Value):

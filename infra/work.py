@@ -64,7 +64,8 @@ class Worker(Generic[Item]):
 
     ``find`` lists open work (or the first few hundred), most urgent first; ``key`` names an item;
     ``step`` does it: the event that it appends takes the item off the list. ``park`` records for
-    people that an item is set aside; a parked item is not taken again in this term.
+    people that an item is set aside; a parked item is not taken again in this term, and one that
+    cannot even be parked only later.
     """
 
     def __init__(
@@ -206,9 +207,19 @@ class Worker(Generic[Item]):
                 self._not_before[key] = time.monotonic() + delay_s
             case Park(reason=reason):
                 _log.error("work_parked", item=key, attempt=attempt, exc_info=error)
-                self._parked.add(key)
-                self._not_before.pop(key, None)
-                await self._park(item, term, reason)
+                await self._set_aside(item, key, term, reason)
+
+    async def _set_aside(self, item: Item, key: str, term: Term, reason: str) -> None:
+        try:
+            await self._park(item, term, reason)
+        except (StaleEpoch, LeaseLost):
+            raise
+        except Exception as error:  # the others go on; this one comes again, to be set aside then
+            _log.error("work_not_parked", item=key, exc_info=error)
+            self._not_before[key] = time.monotonic() + self._policy.delay_s_max
+        else:
+            self._parked.add(key)
+            self._not_before.pop(key, None)
 
 
 class _TermEnded(Exception):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.canonical import digest
 from domain.intake import (
     INTENT_NAMESPACE,
     OpenIntent,
@@ -28,6 +29,8 @@ from domain.intent import (
     RawIntent,
     Submission,
 )
+from infra.codec import decode, encode
+from infra.ports import Meta
 
 T0 = datetime(2030, 1, 1, tzinfo=UTC)
 EMPTY = Queue(open=(), capacity=10)
@@ -157,6 +160,10 @@ def test_a_proven_identity_replaces_what_the_body_claims() -> None:
         ({**GOOD, "port": "eighty"}, "invalid", "port"),
         ({**GOOD, "intent_id": "not-a-uuid"}, "invalid", "intent_id"),
         ({**GOOD, "unknown": 1}, "invalid", "unknown"),
+        ({**GOOD, "metadata": {"n": [2**53]}}, "invalid", "metadata"),
+        ({**GOOD, "metadata": {"n": float("nan")}}, "invalid", "metadata"),
+        ({**GOOD, "spec": {"limits": {"p95_ms": 10**30}}}, "invalid", "spec"),
+        ({**GOOD, "service_name": "\ud800", "intent_id": "\udfff" * 70}, "invalid", ""),
         (b" " * (MAX_MESSAGE_BYTES + 1), "too_large", ""),
     ],
 )
@@ -218,15 +225,38 @@ def test_no_bytes_can_make_the_door_raise(body: bytes) -> None:
     assert claimed_id(body) == "" or UUID(claimed_id(body))
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from([*GOOD, "port", "spec", "metadata", "priority"]),
-        st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers(), max_size=3),
-    )
+ANYTHING = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(2**52, 2**70)
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()))  # halves of characters among them
 )
-def test_no_json_object_can_make_the_door_raise(body: dict[str, Any]) -> None:
-    event = answer(body)
-    assert isinstance(event, IntentQueued) or event.reason
+NESTED = st.recursive(
+    ANYTHING,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from([*FULL, "other"]), ANYTHING | NESTED),
+    st.dictionaries(st.text(), NESTED, max_size=3),
+)
+def test_no_json_object_makes_the_door_raise_or_give_an_answer_that_cannot_be_kept(
+    body: dict[str, Any], document: dict[str, Any]
+) -> None:
+    for given_body in (body, {**GOOD, "metadata": document}, {**GOOD, "spec": document}):
+        event = answer(given_body)
+        stored = encode(event, id="1", meta=Meta(command_id="1", actor="test"))
+        read = decode(event.subject, stored, position=8, time=T0).event
+        assert read == event
+        if isinstance(read, IntentQueued):
+            digest(read.intent.model_dump(mode="json"))
+        else:
+            assert isinstance(read, IntentRefused)
+            assert read.reason
 
 
 @given(st.text(min_size=2, max_size=60), st.text(min_size=10, max_size=200))

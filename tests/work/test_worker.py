@@ -52,6 +52,7 @@ class Bench:
         self.at_once = 0
         self.most_at_once = 0
         self.errors: dict[str, list[Exception]] = {}
+        self.park_errors: dict[str, list[Exception]] = {}
 
     async def open(self, *names: str) -> None:
         for name in names:
@@ -70,6 +71,8 @@ class Bench:
             self.at_once -= 1
 
     async def park(self, job: Job, term: Term, reason: str) -> None:
+        if self.park_errors.get(job.name):
+            raise self.park_errors[job.name].pop(0)
         self.parked[job.name] = reason
 
     async def _append(self, event: Event) -> int:
@@ -129,6 +132,18 @@ async def test_a_passing_error_is_retried_and_a_lasting_one_parked(tmp_path: Pat
     assert bench.parked["wrong"] == "IllegalTransition: no"
     assert bench.parked["lasting"].startswith("3 attempts")
     assert len(bench.errors["lasting"]) == 6
+
+
+async def test_what_cannot_even_be_parked_comes_again_and_keeps_nobody_up(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.errors = {"wrong": [IllegalTransition("no")] * 2, "other": [IllegalTransition("no")]}
+    bench.park_errors = {"wrong": [ValueError("cannot be written")]}
+    await bench.open("wrong", "other", "fine")
+    async with bench.working():
+        await bench.until(3)
+    assert bench.done == ["fine"]
+    assert sorted(bench.parked) == ["other", "wrong"]
+    assert bench.errors["wrong"] == []
 
 
 async def test_a_stale_term_ends_the_loop_with_its_error(tmp_path: Path) -> None:
