@@ -184,7 +184,7 @@ class Bench:
                 await asyncio.sleep(ahead)
             elif len(waiting) >= 1000:
                 _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            waiting.add(writer.send([Message("intents.submit", body, {})]))
+            waiting.add(writer.send([Message("intents.submit", body)]))
         await asyncio.gather(*waiting)
         await writer.close()
 

@@ -18,12 +18,10 @@ import psutil
 
 from benchmarks.log import event, meta
 from benchmarks.report import Figure, save, show
-from infra import codec
 from infra.nats import setup
 from infra.nats.connection import Connection, open_connection
 from infra.nats.embedded import EmbeddedServer
 from infra.nats.log import JetStreamLog
-from infra.nats.writer import MESSAGE_ID, Message
 from infra.ports import Write
 from infra.settings import NATS_PORT, Settings
 
@@ -38,16 +36,12 @@ GROWS = 3  # times between the last two lengths, or it is taken for noise
 
 
 async def fill(log: JetStreamLog, start: int, end: int) -> None:
-    """Events as ``append`` writes them, without a task for each."""
-    writer = await log.writer()
     for first in range(start, end, FILL_AT_ONCE):
-        answers = []
-        for number in range(first, min(first + FILL_AT_ONCE, end)):
-            made = event(f"n{number // EVENTS_A_SUBJECT}", number)
-            id = codec.event_id(f"fill/{number}", 0, made)
-            body = codec.encode(made, id=id, meta=meta(f"fill/{number}"))
-            answers.append(writer.send((Message(made.subject, body, {MESSAGE_ID: id}),)))
-        await asyncio.gather(*answers)
+        numbers = range(first, min(first + FILL_AT_ONCE, end))
+        outcomes = await log.append_each(
+            ([Write(event(f"n{n // EVENTS_A_SUBJECT}", n))], meta(f"fill/{n}")) for n in numbers
+        )
+        assert all(isinstance(outcome, tuple) for outcome in outcomes)
 
 
 async def median_ms(once: Callable[[int], Awaitable[object]], calls: int) -> float:

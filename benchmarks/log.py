@@ -165,7 +165,7 @@ async def raw_pipelined(log: JetStreamLog, count: int) -> float:
     writer = await log.writer()
 
     async def once(worker: int, number: int) -> None:
-        await writer.publish((Message(f"events.bare.{worker % 100}", BODY, {}),))
+        await writer.publish((Message(f"events.bare.{worker % 100}", BODY),))
 
     return (await in_parallel(WINDOW, count, once))[0]
 

@@ -83,7 +83,7 @@ def lives(first: int, last: int) -> Iterator[Message]:
         step, who = divmod(within, TOGETHER)
         key = f"{round * TOGETHER + who:08d}"
         subject, body = made[step]
-        yield Message(subject.replace("@", key), body.replace(b"@", key.encode()), {})
+        yield Message(subject.replace("@", key), body.replace(b"@", key.encode()))
 
 
 async def fill(log: JetStreamLog, first: int, last: int) -> None:

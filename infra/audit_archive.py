@@ -18,6 +18,7 @@ from typing import IO, Any, cast
 
 import orjson
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from msgspec.structs import replace
 
 from domain.audit import LogSealed
 from domain.errors import Invalid, LogRefused, TransientError
@@ -27,7 +28,15 @@ from infra.audit_proof import check_growth, prove_growth
 from infra.nats import api, setup
 from infra.nats.connection import Connection
 from infra.nats.reader import Raw, parse_headers
-from infra.nats.writer import MESSAGE_ID, Ack, Message, NoAnswer, StreamWriter, TooLarge
+from infra.nats.writer import (
+    MESSAGE_ID,
+    Ack,
+    Message,
+    NoAnswer,
+    StreamWriter,
+    TooLarge,
+    header_lines,
+)
 
 FORMAT = "phoenix-log-archive-v1"
 GROUP_MESSAGES = 500
@@ -160,7 +169,8 @@ def entry_of(record: dict[str, Any]) -> Entry:
 
 
 async def _put(writer: StreamWriter, position: int, messages: list[Message]) -> Ack:
-    messages[0].headers[_FIRST_AT] = str(position - 1)
+    at_first = header_lines({_FIRST_AT: str(position - 1)})
+    messages[0] = replace(messages[0], headers=messages[0].headers + at_first)
     for _ in range(20):
         try:
             ack = await writer.publish(messages)
@@ -198,7 +208,9 @@ def _groups(path: Path) -> Iterator[list[dict[str, Any]]]:
 
 def _again(record: dict[str, Any]) -> Message:
     entry = entry_of(record)
-    return Message(entry.subject, entry.body, dict(record["headers"]))
+    headers = dict(record["headers"])
+    id = headers.pop(MESSAGE_ID, "")
+    return Message(entry.subject, entry.body, id, headers=header_lines(headers))
 
 
 def _message(raw: Raw) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class _Envelope(msgspec.Struct, gc=False, kw_only=True):
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _NAMESPACE_BYTES = NAMESPACE.bytes
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _NAME = re.compile(r"[^\s.*>]+")
 _ENVELOPE_ONLY = {"type", "at"}
 
@@ -60,8 +61,10 @@ def event_id(command_id: str, index: int, event: Event) -> str:
     name = f"{command_id}/{index}/{event.full_type}".encode()
     digest = hashlib.sha1(_NAMESPACE_BYTES + name, usedforsecurity=False).hexdigest()
     # As uuid.uuid5 would format it, in a third of the time.
-    variant = "89ab"[int(digest[16], 16) & 3]
-    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+    return (
+        f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-"
+        f"{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:32]}"
+    )
 
 
 def encode(event: Event, *, id: str, meta: Meta, epoch: int = 0) -> bytes:

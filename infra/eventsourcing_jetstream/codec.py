@@ -12,8 +12,10 @@ from uuid import UUID
 import orjson
 from eventsourcing.persistence import DataError, Notification, StoredEvent
 
+from infra.nats.writer import Message, header_lines
+
 CONTENT_TYPE = "application/cloudevents+json"
-HEADERS = {"Content-Type": CONTENT_TYPE}
+_HEADERS = header_lines({"Content-Type": CONTENT_TYPE})
 TRACKING_TYPE = "eventsourcing.persistence:Tracking"
 VALUE_TYPE = "value"
 
@@ -23,6 +25,11 @@ class Decoded(NamedTuple):
 
     id: str
     event: StoredEvent
+
+
+def message(subject: str, body: bytes, expected: int | None) -> Message:
+    """``expected``: the position that the subject's last message must have; None for any."""
+    return Message(subject, body, expected=expected, headers=_HEADERS)
 
 
 def encode(event: StoredEvent, *, id: str, source: str) -> bytes:

@@ -32,7 +32,7 @@ from infra.eventsourcing_jetstream import codec
 from infra.eventsourcing_jetstream.stream import AppStream
 from infra.eventsourcing_jetstream.subscription import Feed, fill
 from infra.nats.reader import Raw
-from infra.nats.writer import EXPECTED, Message
+from infra.nats.writer import Message
 
 PAGE = 1000
 GROUP_MAX = 1000  # events written as one batch, unless one append alone has more
@@ -208,12 +208,11 @@ class TaggedLog:
 
     def _messages(self, appends: Sequence[_Append], batch: str) -> list[Message]:
         events = [event for append in appends for event in append.events]
-        guarded = {**codec.HEADERS, EXPECTED: str(self._index.head)}
         return [
-            Message(
+            codec.message(
                 self._subject,
                 encode(event, id=f"{batch}-{index}", source=self.stream.source),
-                codec.HEADERS if index else guarded,
+                None if index else self._index.head,
             )
             for index, event in enumerate(events)
         ]

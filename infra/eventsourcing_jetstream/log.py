@@ -24,7 +24,7 @@ from eventsourcing.persistence import (
 from infra.eventsourcing_jetstream import codec
 from infra.eventsourcing_jetstream.stream import AppStream
 from infra.nats.fetch import Stored
-from infra.nats.writer import EXPECTED, Ack, Message
+from infra.nats.writer import Ack, Message
 
 KNOWN_MAX = 10_000  # originators whose last position is remembered
 READ_OVER = 64  # events: reading and dropping so many is cheaper than searching
@@ -95,7 +95,7 @@ class EventLog:
         if at is not None and at >= id:
             raise IntegrityError(f"{upstream}: notification {id} is not after {at}")
         body = codec.encode_tracking(upstream, id, id=f"{batch}-t", source=self.stream.source)
-        return Message(self.names.tracked(upstream), body, _headers(position))
+        return codec.message(self.names.tracked(upstream), body, position)
 
     async def tracked(self, upstream: str) -> tuple[int | None, int]:
         """The highest id recorded for the upstream application, and its message's position."""
@@ -258,8 +258,8 @@ class EventLog:
             id = f"{batch}-v{index}"
             body = codec.encode_value(key, value, id=id, source=self.stream.source)
             found = stored[key]
-            headers = _headers(found.position if found else 0)
-            messages.append(Message(self.names.value(key), body, headers))
+            position = found.position if found else 0
+            messages.append(codec.message(self.names.value(key), body, position))
         return messages
 
     async def value(self, key: str) -> bytes | None:
@@ -322,7 +322,7 @@ class Insert:
         source, batch, messages = self._log.stream.source, self._batch, []
         for index, (event, subject) in enumerate(zip(self._events, self._subjects, strict=True)):
             body = codec.encode(event, id=f"{batch}-{index}", source=source)
-            messages.append(Message(subject, body, _headers(conditions.pop(subject, None))))
+            messages.append(codec.message(subject, body, conditions.pop(subject, None)))
         return messages
 
     def _placed(self, first: int) -> list[int]:
@@ -347,12 +347,6 @@ def _firsts(events: Sequence[StoredEvent], subjects: Sequence[str]) -> dict[str,
         newest[subject] = version
         firsts.setdefault(subject, version)
     return firsts
-
-
-def _headers(expected: int | None) -> dict[str, str]:
-    if expected is None:
-        return codec.HEADERS
-    return {**codec.HEADERS, EXPECTED: str(expected)}
 
 
 def _page(gt: int | None, lte: int | None, limit: int | None) -> int:

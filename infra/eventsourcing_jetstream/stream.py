@@ -25,7 +25,7 @@ from infra.eventsourcing_jetstream.names import KEYS, TRACKING, Names
 from infra.nats import api
 from infra.nats.connection import Connection
 from infra.nats.fetch import Stored, Stream
-from infra.nats.writer import EXPECTED, Ack, Denied, Message, NoAnswer, StreamWriter, TooLarge
+from infra.nats.writer import Ack, Denied, Message, NoAnswer, StreamWriter, TooLarge
 
 NAME_IN_USE = 10058
 BATCH_TOO_LARGE = 10199
@@ -193,10 +193,9 @@ class AppStream:
             OperationalError: it does, but the last one is missing: the server ran out of room.
         """
         message = sent[0]
-        expected = int(message.headers.get(EXPECTED, "0"))
         try:
             stream = await self.reader()
-            found = await stream.of(message.subject, expected, 1, exact=True)
+            found = await stream.of(message.subject, message.expected or 0, 1, exact=True)
             if not found or codec.message_id(found[0].data) != id:
                 return 0
             position = found[0].position

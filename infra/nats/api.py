@@ -106,7 +106,11 @@ def parse(data: bytes) -> dict[str, Any]:
         Refused: it is an error.
     """
     answer: dict[str, Any] = orjson.loads(data)
-    error = answer.get("error")
-    if error:
-        raise Refused(int(error.get("err_code", error.get("code", 0))), error["description"])
+    if "error" in answer:
+        raise refused(answer["error"])
     return answer
+
+
+def refused(error: Mapping[str, Any]) -> Refused:
+    """What JetStream says in an answer's ``error``."""
+    return Refused(int(error.get("err_code", error.get("code", 0))), error["description"])

@@ -30,9 +30,6 @@ from infra.nats.fetch import Stored, Stream
 from infra.nats.reader import Raw, StreamReader, covers, parse_headers, spanning
 from infra.nats.setup import EVENTS
 from infra.nats.writer import (
-    EXPECTED,
-    EXPECTED_SUBJECT,
-    MESSAGE_ID,
     RUN_MAX,
     Denied,
     Message,
@@ -40,6 +37,7 @@ from infra.nats.writer import (
     StreamWriter,
     TooLarge,
     header,
+    header_lines,
 )
 from infra.ports import Append, Batch, Fence, Meta, Outcome, Write
 
@@ -49,6 +47,7 @@ RETRY_S_MAX = 0.5
 RUNS = 16  # of ``append_each`` on their way
 
 NOT_WRITTEN = (NoAnswer, Denied, TooLarge, api.NoStream, api.Refused)  # or not for certain
+_CONTENT_TYPE = header_lines({"Content-Type": codec.CONTENT_TYPE})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -117,8 +116,7 @@ class JetStreamLog:
             LogRefused: too large for the server, or no permission.
         """
         subject = codec.raw_subject(person)
-        headers = {MESSAGE_ID: header(message_id)} if message_id else {}
-        message = Message(subject, body, headers)
+        message = Message(subject, body, header(message_id))
         deadline = _Deadline(APPEND_TIMEOUT_S)
         while True:
             try:
@@ -255,7 +253,7 @@ class _Append:
     @property
     def _recognised(self) -> bool:
         """Whether the server itself answers a repeat with the first one's position."""
-        return len(self._messages) == 1 and EXPECTED not in self._messages[0].headers
+        return len(self._messages) == 1 and self._messages[0].expected is None
 
     async def _after_refusal(self, error: api.Refused) -> tuple[int, ...] | None:
         if error.code in api.PASSING:
@@ -283,7 +281,7 @@ class _Append:
         The first event stands where its own condition puts it: right after the expected
         version, or after the fence. The rest follows it, because an append is written whole.
         """
-        stream, id = self._log.stream, self._messages[0].headers[MESSAGE_ID]
+        stream, id = self._log.stream, self._messages[0].id
         subject, expected = self._messages[0].subject, self._writes[0].expected
         after, limit = 0, 10_000
         if expected is not None:
@@ -305,8 +303,7 @@ class _Append:
         message = self._messages[-1]
         position = first + len(self._messages) - 1
         last = await self._log.stream.of(message.subject, position - 1, 1, exact=True)
-        id = codec.stored_id(last[0].subject, last[0].data) if last else ""
-        if id != message.headers[MESSAGE_ID]:
+        if not last or codec.stored_id(last[0].subject, last[0].data) != message.id:
             raise LogRefused(
                 f"{message.subject}: only a part of this append was written, from position {first}"
                 f" on: {api.NO_ROOM_ADVICE}"
@@ -455,22 +452,13 @@ def _messages(writes: Sequence[Write], meta: Meta, fence: Fence | None) -> list[
     epoch = fence.epoch if fence else 0
     messages = []
     for index, write in enumerate(writes):
-        event = write.event
+        event, expected, guard = write.event, write.expected, ""
         id = codec.event_id(meta.command_id, index, event)
         body = codec.encode(event, id=id, meta=meta, epoch=epoch)
-        headers = _headers(id, write, fence if index == fenced else None)
-        messages.append(Message(event.subject, body, headers))
+        if fence is not None and index == fenced:
+            expected, guard = fence.position, fence.subject
+        messages.append(Message(event.subject, body, id, expected, guard, _CONTENT_TYPE))
     return messages
-
-
-def _headers(id: str, write: Write, fence: Fence | None) -> dict[str, str]:
-    headers = {MESSAGE_ID: id, "Content-Type": codec.CONTENT_TYPE}
-    if write.expected is not None:
-        headers[EXPECTED] = str(write.expected)
-    elif fence is not None:
-        headers[EXPECTED] = str(fence.position)
-        headers[EXPECTED_SUBJECT] = fence.subject
-    return headers
 
 
 def _decoded(stored: Stored) -> Recorded[Event]:

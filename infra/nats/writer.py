@@ -12,9 +12,12 @@ Measured    an fsync costs 0.3-0.8 ms a message; a batch 3-4 ms whatever its siz
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
+import orjson
 
 from infra.nats import api
 from infra.nats.connection import Connection
@@ -41,10 +44,19 @@ EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
 MESSAGE_ID = "Nats-Msg-Id"
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """``expected``: the last position on ``guard`` ("": its own subject), None for any.
+
+    ``id`` is what the server recognises a repeat by, ``headers`` any others, as lines on the wire
+    (``header_lines``).
+    """
+
     subject: str
     payload: bytes
-    headers: dict[str, str]
+    id: str = ""
+    expected: int | None = None
+    guard: str = ""
+    headers: str = ""
 
 
 class Ack(NamedTuple):
@@ -135,15 +147,11 @@ class _Group:
     @property
     def guards(self) -> set[str]:
         """The subjects that its conditions name."""
-        return {
-            message.headers.get(EXPECTED_SUBJECT, message.subject)
-            for message in self.messages
-            if EXPECTED in message.headers
-        }
+        return {m.guard or m.subject for m in self.messages if m.expected is not None}
 
     @property
     def ids(self) -> list[str]:
-        return [m.headers[MESSAGE_ID] for m in self.messages if MESSAGE_ID in m.headers]
+        return [m.id for m in self.messages if m.id]
 
 
 class _Pack:
@@ -374,14 +382,16 @@ class StreamWriter:
         run = _Run(self._loop.create_future(), len(groups))
         if self._closed:
             run.fail(NoAnswer("closed"))
-        single = True
+        single, limit = True, self._nc.max_payload
         for index, messages in enumerate(groups):
+            if len(messages) == 1 and len(messages[0].payload) <= limit:
+                continue
+            single = False
             try:
                 self._check(messages)
             except TooLarge as error:
                 run.settle(index, error)
-            single = single and len(messages) == 1
-        if single and run.left == len(groups) and self._goes_at_once(len(groups)):
+        if single and not self._closed and self._goes_at_once(len(groups)):
             self._send_run(run, [messages[0] for messages in groups])
         else:
             self._waiting.extend(
@@ -495,14 +505,14 @@ class StreamWriter:
     def _send_single(self, group: _Group) -> None:
         token = self._register((group,), 1, batch=False)
         self.singles += 1
-        self._push(token, _line(group.messages[0], f"{self._inbox}{token * RUN_MAX}", ""))
+        self._push(token, _line(group.messages[0], f"{self._inbox}{token * RUN_MAX}"))
 
     def _send_run(self, run: _Run, messages: Sequence[Message]) -> None:
         run.messages = messages
         token = self._remember(run)
         self.singles += len(messages)
         inbox, first = self._inbox, token * RUN_MAX
-        lines = [_line(m, f"{inbox}{reply}", "") for reply, m in enumerate(messages, first)]
+        lines = [_line(m, f"{inbox}{reply}") for reply, m in enumerate(messages, first)]
         self._push(token, b"".join(lines))
 
     def _send_batch(self, groups: Sequence[_Group]) -> None:
@@ -565,7 +575,9 @@ class StreamWriter:
     def _settle_place(self, token: int, run: _Run, place: int, first: int | Exception) -> None:
         if run.firsts[place] is not None:
             return
-        self._saw_single(run.sent_at)
+        if not self._singles_now:
+            self._first_single(run.sent_at)
+        self._singles_now += 1
         self._unanswered -= 1
         run.settle(place, first)
         if not run.left:
@@ -586,21 +598,23 @@ class StreamWriter:
             if not group.answer.done():
                 group.answer.set_result(Ack(first, position, duplicate))
 
-    def _saw_single(self, sent_at: float) -> None:
+    def _first_single(self, sent_at: float) -> None:
+        """The first answer to a single message in this turn."""
+        self._singles_since = sent_at
+        self._turn_soon()
+
+    def _turn_soon(self) -> None:
         if not self._turning:
             self._turning = True
             self._loop.call_soon(self._turn)
-        self._answered_now += 1
-        self._singles_now += 1
-        self._singles_since = self._singles_since or sent_at
 
     def _learn(self, sent: _Sent) -> None:
         if not sent.batch:
-            self._saw_single(sent.sent_at)
+            if not self._singles_now:
+                self._first_single(sent.sent_at)
+            self._singles_now += 1
             return
-        if not self._turning:
-            self._turning = True
-            self._loop.call_soon(self._turn)
+        self._turn_soon()
         self._answered_now += sent.count
         self._gathering = True
         self._woken += len(sent.groups)
@@ -614,6 +628,7 @@ class StreamWriter:
         if self._singles_now:
             waited_s = min(now - max(self._singles_since, self._last_turn), idle_s)
             self._saw_singles(self._singles_now, waited_s)
+            self._answered_now += self._singles_now
         if (batch := self._batch_now) is not None:
             took_s = now - batch.sent_at
             self.costs.saw_batch(batch.count, took_s, waited=idle_s > took_s * WAITED_SHARE)
@@ -623,7 +638,7 @@ class StreamWriter:
             self.costs.saw_appends(self._answered_now, cpu_s - self._last_cpu)
             self._answered_now, self._last_cpu = 0, cpu_s
         self._last_turn, self._last_busy = now, busy
-        self._singles_now, self._singles_since, self._turning = 0, 0.0, False
+        self._singles_now, self._turning = 0, False
         if not self._gathering or self._linger is not None:
             self._pump()
         elif self.costs.halves_pay(len(self._waiting) + self._woken) and self._enough():
@@ -757,23 +772,35 @@ def _reject(group: _Group, error: Exception) -> None:
 
 
 def _first(data: bytes) -> int | Exception:
-    try:
-        return int(api.parse(data)["seq"])
-    except api.Refused as error:
-        return error
+    answer = orjson.loads(data)
+    if "error" in answer:
+        return api.refused(answer["error"])
+    position: int = answer["seq"]
+    return position
 
 
-def _line(message: Message, reply: str, extra: str) -> bytes:
-    subject, payload, headers = message
-    pairs = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    if not (pairs or extra):
-        return f"PUB {subject} {reply} {len(payload)}\r\n".encode() + payload + b"\r\n"
-    block = f"NATS/1.0\r\n{pairs}{extra}\r\n".encode()
-    size = len(block)
-    head = f"HPUB {subject} {reply} {size} {size + len(payload)}\r\n".encode()
-    return b"".join((head, block, payload, b"\r\n"))
+def _line(message: Message, reply: str, extra: str = "") -> bytes:
+    payload, headers = message.payload, message.headers
+    if message.id:
+        headers = f"{MESSAGE_ID}: {message.id}\r\n{headers}"
+    if message.expected is not None:
+        headers = f"{headers}{EXPECTED}: {message.expected}\r\n"
+        if message.guard:
+            headers = f"{headers}{EXPECTED_SUBJECT}: {message.guard}\r\n"
+    if not (headers or extra):
+        head = f"PUB {message.subject} {reply} {len(payload)}\r\n".encode()
+        return b"".join((head, payload, b"\r\n"))
+    block = f"NATS/1.0\r\n{headers}{extra}\r\n"
+    size = len(block) if block.isascii() else len(block.encode())
+    head = f"HPUB {message.subject} {reply} {size} {size + len(payload)}\r\n{block}".encode()
+    return b"".join((head, payload, b"\r\n"))
 
 
 def header(value: str) -> str:
     """A header value that cannot end its line; the fact itself stands in the body."""
     return value.replace("\r", " ").replace("\n", " ").strip()
+
+
+def header_lines(headers: Mapping[str, str]) -> str:
+    """As they stand in a message."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -75,6 +75,6 @@ async def rewrite(owner: Connection, world: World, tamper: Tamper) -> None:
     await setup.ensure(owner)
     writer = await StreamWriter(owner).start()
     try:
-        await writer.publish([Message(entry.subject, entry.body, {}) for entry in messages])
+        await writer.publish([Message(entry.subject, entry.body) for entry in messages])
     finally:
         await writer.close()

@@ -550,7 +550,7 @@ async def put_raw(log: EventLog, subject: str, body: bytes) -> int:
     if isinstance(log, MemoryLog):
         return await log.publish(subject, body)
     assert isinstance(log, JetStreamLog)
-    return (await (await log.writer()).publish([Message(subject, body, {})])).last
+    return (await (await log.writer()).publish([Message(subject, body)])).last
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ async def test_a_view_folds_all_versions_and_stops_before_a_newer_one(
 ) -> None:
     writer = await log.writer()
     for version, data in ((1, V1), (2, V2), (3, V3), (4, {"k": 1}), (3, V3)):
-        await writer.publish([Message(SUBJECT, body(version, data), {})])
+        await writer.publish([Message(SUBJECT, body(version, data))])
     views = SqliteViews(tmp_path, [WARMTH])
     with pytest.raises(UnknownEventType, match=r"v4 at position 4"):
         await views.follow(log)

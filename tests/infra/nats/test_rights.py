@@ -165,7 +165,7 @@ async def test_of_several_that_go_together_only_the_one_without_permission_is_re
         writer = await StreamWriter(public).start()
         subjects = ["intents.submit", "events.service.a", "intents.submit"]
         async with asyncio.timeout(1):
-            found = await writer.send_each([[Message(subject, b"{}", {})] for subject in subjects])
+            found = await writer.send_each([[Message(subject, b"{}")] for subject in subjects])
         await writer.close()
     assert isinstance(found.pop(1), Denied)
     assert found == [1, 2]

@@ -11,9 +11,6 @@ from infra.nats import api
 from infra.nats.connection import Connection
 from infra.nats.log import JetStreamLog
 from infra.nats.writer import (
-    EXPECTED,
-    EXPECTED_SUBJECT,
-    MESSAGE_ID,
     Ack,
     Costs,
     Message,
@@ -40,14 +37,7 @@ async def writer(nc: Connection) -> AsyncIterator[StreamWriter]:
 
 
 def message(subject: str, expected: int | None = None, *, id: str = "", fence: str = "") -> Message:
-    headers = {}
-    if expected is not None:
-        headers[EXPECTED] = str(expected)
-    if fence:
-        headers[EXPECTED_SUBJECT] = fence
-    if id:
-        headers[MESSAGE_ID] = id
-    return Message(f"events.{subject}", b"{}", headers)
+    return Message(f"events.{subject}", b"{}", id, expected, fence)
 
 
 async def all_of(writer: StreamWriter, *groups: list[Message]) -> list[Ack | BaseException]:
