@@ -6,11 +6,11 @@ looked up beforehand. See docs/governance.md.
 """
 
 from domain.rubric.blueprint import Blueprint, parse_blueprint
-from domain.rubric.evaluate import RUBRIC_VERSION, SAME_WITHOUT_RADIUS, evaluate
+from domain.rubric.evaluate import RUBRIC_VERSION, VERSION_BEFORE, evaluate
 
 __all__ = [
     "RUBRIC_VERSION",
-    "SAME_WITHOUT_RADIUS",
+    "VERSION_BEFORE",
     "Blueprint",
     "evaluate",
     "parse_blueprint",

@@ -8,6 +8,7 @@ Invariants  the points of all evidence add up to the score before clamping; only
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from domain.dependents import NOBODY
 from domain.governance_events import Assessment, BlastRadius, Evidence, RiskLevel
 from domain.intent import DEFAULT_TIER, TIER_BY_TYPE, Intent
 from domain.rubric import vocabulary as v
@@ -27,8 +28,9 @@ from domain.rubric.words import Clause, Reading, read
 from domain.view import made
 
 RUBRIC_VERSION = "4"
-# Version 4 without a blast radius: what these said can still be repeated.
-SAME_WITHOUT_RADIUS = frozenset(("3",))
+# As 4, but nobody looked up who needs the service, and a field that says "personal" was not heard:
+# what it said can still be repeated.
+VERSION_BEFORE = "3"
 
 # Points out of 1.00. They add up to 1.00 for a perfect intent.
 FIT = 0.31  # principle 2: the purpose is useful to somebody
@@ -140,10 +142,12 @@ class _Facts:
     radius: BlastRadius | None
 
 
-def evaluate(intent: Intent, blueprint: Blueprint, radius: BlastRadius | None = None) -> Assessment:
+def evaluate(
+    intent: Intent, blueprint: Blueprint, radius: BlastRadius | None = NOBODY
+) -> Assessment:
     """Assess one intent against the blueprint; the same input always gives the same answer.
 
-    ``radius``: who needs the service of this name as it runs now; None where nobody has looked.
+    ``radius``: who needs the service of this name as it runs now; None: as version 3 said.
     """
     facts = _facts(intent, blueprint, radius)
     sheet = _Sheet(blueprint)
@@ -166,7 +170,8 @@ def evaluate(intent: Intent, blueprint: Blueprint, radius: BlastRadius | None = 
 def _facts(intent: Intent, blueprint: Blueprint, radius: BlastRadius | None) -> _Facts:
     purpose = read((intent.purpose,), v.EVERY_STEM)
     stated = _with(purpose, intent.key_features)
-    spec, meta = structure(intent.spec), structure(intent.metadata)
+    spec = structure(intent.spec, declared=radius is not None)
+    meta = structure(intent.metadata)
     told = _with(stated, (intent.blueprint_context, *spec.prose))
     built = _with(stated, (intent.blueprint_context, *spec.texts))
     whole = _with(built, meta.texts)
@@ -473,7 +478,7 @@ def _assessment(intent: Intent, facts: _Facts, sheet: _Sheet) -> Assessment:
         "effects": _effect_names(intent, facts),
         "blast_radius": facts.radius,
         "evaluator": "rubric",
-        "rubric_version": RUBRIC_VERSION,
+        "rubric_version": VERSION_BEFORE if facts.radius is None else RUBRIC_VERSION,
         "evidence": tuple(sheet.lines),
         "usage": None,
     }

@@ -45,8 +45,11 @@ class Structure:
     touched: tuple[Touched, ...]
 
 
-def structure(*values: Any) -> Structure:
-    """Read JSON values; nothing in them raises, too deep a nest is not followed."""
+def structure(*values: Any, declared: bool = True) -> Structure:
+    """Read JSON values; nothing in them raises, too deep a nest is not followed.
+
+    ``declared``: a field that says it is personal is believed, whatever it is called.
+    """
     prose: list[str] = []
     texts: list[str] = []
     touched: list[Touched] = []
@@ -57,7 +60,7 @@ def structure(*values: Any) -> Structure:
             texts.append(text)
             if name in PROSE:
                 prose.append(text)
-        touched.extend(_touched(value, "", 0))
+        touched.extend(_touched(value, declared, 0))
     return Structure(tuple(prose), tuple(texts), tuple(touched))
 
 
@@ -76,22 +79,22 @@ def _texts(value: Any, under: str, depth: int) -> Iterator[tuple[str, str]]:
             yield from _texts(item, under, depth + 1)
 
 
-def _touched(value: Any, record: str, depth: int) -> Iterator[Touched]:
+def _touched(value: Any, declared: bool, depth: int) -> Iterator[Touched]:
     """What the fields of every record hold, by their names and types."""
     if depth > DEPTH_MAX:
         return
     if isinstance(value, Mapping):
         name = value.get("name")
         if isinstance(name, str) and isinstance(value.get("fields"), list | tuple):
-            yield from _record(name, value["fields"])
+            yield from _record(name, value["fields"], declared)
         for item in value.values():
-            yield from _touched(item, record, depth + 1)
+            yield from _touched(item, declared, depth + 1)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _touched(item, record, depth + 1)
+            yield from _touched(item, declared, depth + 1)
 
 
-def _record(record: str, fields: Any) -> Iterator[Touched]:
+def _record(record: str, fields: Any, declared: bool) -> Iterator[Touched]:
     about = _stems(record)
     if v.PROTECTED.intersection(about):
         yield Touched("personal data", record)
@@ -99,8 +102,9 @@ def _record(record: str, fields: Any) -> Iterator[Touched]:
         name = field.get("name") if isinstance(field, Mapping) else field
         if not isinstance(name, str):
             continue
-        kind = field.get("type") if isinstance(field, Mapping) else ""
-        effect = _holds(_stems(name), kind, about)
+        told = field if isinstance(field, Mapping) else {}
+        personal = declared and told.get("personal") not in (None, False)
+        effect = "personal data" if personal else _holds(_stems(name), told.get("type"), about)
         if effect:
             yield Touched(effect, f"{record}.{name}")
 

@@ -19,14 +19,14 @@ from domain.governance_events import (
 from domain.intent import IntentQueued
 from domain.policy import NEXT_ACTION, Bundle, Outcome, decide_by, typed
 from domain.recorded import Recorded
-from domain.rubric import RUBRIC_VERSION, SAME_WITHOUT_RADIUS, Blueprint, evaluate
+from domain.rubric import RUBRIC_VERSION, VERSION_BEFORE, Blueprint, evaluate
 from infra.cel import CelConditions
 from infra.ports import Context
 from projections.governance import DECISIONS, DecisionRow
 from services.governance.models import Simulation
 
 _PAGE = 500
-_REPEATABLE = SAME_WITHOUT_RADIUS | {RUBRIC_VERSION}
+_REPEATABLE = frozenset((VERSION_BEFORE, RUBRIC_VERSION))
 
 
 async def replay(ctx: Context, row: DecisionRow, blueprint: Blueprint) -> dict[str, Any]:
@@ -98,8 +98,8 @@ async def _assessment_again(
         return {"repeatable": False, "why": f"made by {recorded.evaluator}, not by this rubric"}
     if not queued.intent.blueprint_context and found.blueprint_digest != blueprint.digest:
         return {"repeatable": False, "why": "the blueprint has changed"}
-    as_then = {"usage": recorded.usage, "rubric_version": recorded.rubric_version}
-    again = evaluate(queued.intent, blueprint, recorded.blast_radius).model_copy(update=as_then)
+    again = evaluate(queued.intent, blueprint, recorded.blast_radius)
+    again = again.model_copy(update={"usage": recorded.usage})
     same = canonical(again.model_dump(mode="json")) == canonical(recorded.model_dump(mode="json"))
     return {"repeatable": True, "identical": same}
 

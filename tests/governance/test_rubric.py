@@ -332,3 +332,22 @@ def test_an_endless_text_is_assessed_in_time_linear_in_its_length() -> None:
     started = time.perf_counter()
     assert not assess(intent).aligned
     assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize("told", [True, 1, "true", "yes"])  # all of them are true to a SPEC
+def test_a_field_that_says_it_is_personal_is_personal_data_whatever_its_name(told: object) -> None:
+    field = {"name": "nick", "type": "text", "personal": told}
+    spec = {"records": [{"name": "guest", "fields": [field]}]}
+    intent = intent_of("Keep guests of the house with name and room; count by room", spec=spec)
+    assert "personal data" in evaluate(intent, BLUEPRINT).effects
+    field["personal"] = False
+    intent = intent_of("Keep guests of the house with name and room; count by room", spec=spec)
+    assert "personal data" not in evaluate(intent, BLUEPRINT).effects
+
+
+def test_what_version_3_said_is_said_again_without_what_it_did_not_know() -> None:
+    spec = {"records": [{"name": "g", "fields": [{"name": "nick", "personal": True}]}]}
+    intent = intent_of("Keep guests of the house with name and room; count by room", spec=spec)
+    before = evaluate(intent, BLUEPRINT, None)
+    assert (before.rubric_version, before.effects, before.blast_radius) == ("3", (), None)
+    assert "blast_radius" not in before.model_dump()
