@@ -104,12 +104,13 @@ class Rows(Generic[Row]):
         self.changed.update(self.fresh)
         self.fresh.clear()
 
-    def write(self, db: sqlite3.Connection) -> Sequence[str]:
+    def write(self, db: sqlite3.Connection) -> tuple[list[str], list[str]]:
         """Bring the changes into the file, within the transaction that is under way.
 
-        Returns the keys whose rows in the file are others now.
+        Returns the keys of the rows that were stored, and of those that were removed.
         """
-        keys = [k for k, row in self.changed.items() if row is not None or k not in self._new]
+        stored: list[str] = []
+        removed: list[str] = []
         inserts: list[list[Any]] = []
         to_json = self.table.row.__pydantic_serializer__.to_json  # as model_dump_json, sooner
         for key, row in self.changed.items():
@@ -117,7 +118,9 @@ class Rows(Generic[Row]):
             if row is None:
                 if key not in self._new:
                     db.execute(self._delete, (key,))
+                    removed.append(key)
                 continue
+            stored.append(key)
             body = to_json(row).decode()
             if hot is None:
                 columns = [getattr(row, column) for column in self.table.columns]
@@ -130,7 +133,7 @@ class Rows(Generic[Row]):
             db.executemany(self._insert, inserts)
         self.changed.clear()
         self._new.clear()
-        return keys
+        return stored, removed
 
     def forget(self) -> None:
         """Keep no row at hand: the file has changed by itself."""
@@ -388,9 +391,9 @@ class ViewFile:
         return rows
 
     def _write(self, rows: Rows[Any]) -> None:
-        keys = rows.write(self._db)
-        if keys and self._journal.kept:
-            self._journal.note(self._db, self._applied, rows.table.name, keys)
+        stored, removed = rows.write(self._db)
+        if self._journal.kept and (stored or removed):
+            self._journal.note(self._db, self._applied, rows.table.name, stored, removed)
 
     def _join(self) -> None:
         """Wait for the commit that is under way: until then no transaction can begin."""

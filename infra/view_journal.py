@@ -3,14 +3,14 @@
 A view is the same function of the log in every instance: whoever holds it at an earlier position
 becomes equal by taking the rows that have changed since, without reading one event.
 
-Entries     the keys that one write changed in one table, under the position it was written at, in
-            the transaction of the rows themselves.
+Entries     the keys that one write stored and removed in one table, under the position it was
+            written at, in the transaction of the rows themselves.
 Bound       ``KEYS_BYTES_MAX`` of keys: older entries go, and ``since`` says how far back it goes.
 """
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import orjson
 
@@ -32,9 +32,10 @@ class Journal:
         self._bytes = 0
         self._number = 0
         db.execute(
-            "CREATE TABLE IF NOT EXISTS journal (number INTEGER PRIMARY KEY,"
-            " position INTEGER NOT NULL, name TEXT NOT NULL, keys TEXT NOT NULL)"
+            "CREATE TABLE IF NOT EXISTS journal (number INTEGER PRIMARY KEY, position INTEGER"
+            " NOT NULL, name TEXT NOT NULL, stored TEXT NOT NULL, removed TEXT NOT NULL)"
         )
+        db.execute("CREATE INDEX IF NOT EXISTS journal_places ON journal (position, name)")
         db.execute("CREATE TABLE IF NOT EXISTS journal_of (since INTEGER, pending INTEGER)")
         db.execute("BEGIN IMMEDIATE")
         db.execute("DELETE FROM journal")
@@ -52,13 +53,23 @@ class Journal:
         self._start(db, since=_NOT_KEPT)
         self.kept = False
 
-    def note(self, db: sqlite3.Connection, position: int, name: str, keys: Iterable[str]) -> None:
-        """These rows of a table have been written (or removed) with everything up to here."""
-        text = orjson.dumps(list(keys)).decode()
+    def note(
+        self,
+        db: sqlite3.Connection,
+        position: int,
+        name: str,
+        stored: Sequence[str],
+        removed: Sequence[str],
+    ) -> None:
+        """These rows of a table have been written with everything up to here."""
+        keys = orjson.dumps(stored).decode(), orjson.dumps(removed).decode()
         self._number += 1
-        db.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (self._number, position, name, text))
-        self._entries.append((self._number, position, len(text)))
-        self._bytes += len(text)
+        db.execute(
+            "INSERT INTO journal VALUES (?, ?, ?, ?, ?)", (self._number, position, name, *keys)
+        )
+        size = len(keys[0]) + len(keys[1])
+        self._entries.append((self._number, position, size))
+        self._bytes += size
 
     def settle(self, db: sqlite3.Connection, pending: int) -> None:
         """Before a commit: drop what is too old, and say how many events are still to come."""
@@ -102,20 +113,17 @@ def take_rows(db: sqlite3.Connection, name: str, position: int) -> None:
     """Make those rows of table ``name`` (quoted) that have changed since ``position`` equal to the
     ones of the file attached as ``source``.
     """
-    changed = (
-        "SELECT keys.value FROM source.journal, json_each(source.journal.keys) AS keys"
+    keys = (
+        "SELECT keys.value FROM source.journal, json_each(source.journal.{}) AS keys"
         " WHERE source.journal.position > :position AND source.journal.name = :name"
     )
     values = {"position": position, "name": name.strip('"')}
-    db.execute(
-        f"DELETE FROM main.{name} WHERE key IN ({changed})"
-        f" AND key NOT IN (SELECT key FROM source.{name} WHERE key IN ({changed}))",
-        values,
-    )
+    # What was removed and stored again goes and comes back; what went in the end is not there.
+    db.execute(f"DELETE FROM main.{name} WHERE key IN ({keys.format('removed')})", values)
     columns = [column[1] for column in db.execute(f"PRAGMA main.table_info({name})")][1:]
     same = ", ".join(f'"{column}" = excluded."{column}"' for column in columns)
     db.execute(
-        f"INSERT INTO main.{name} SELECT * FROM source.{name} WHERE key IN ({changed})"
-        f" ON CONFLICT (key) DO UPDATE SET {same}",
+        f"INSERT INTO main.{name} SELECT * FROM source.{name} WHERE key IN"
+        f" ({keys.format('stored')}) ON CONFLICT (key) DO UPDATE SET {same}",
         values,
     )
