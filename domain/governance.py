@@ -239,12 +239,12 @@ def shown_digest(
 # --- the leader's decision --------------------------------------------------------------------
 
 
-def decision_id(intent_id: str, attempt: int, bundle_digest: str = "") -> str:
+def decision_id(intent_id: str, attempt: int, replaces: str = "") -> str:
     """The id of the decision of one attempt: the same after a failover, so nothing is done twice.
 
-    ``bundle_digest`` is set only where a changed bundle asks the same attempt again.
+    ``replaces`` is the decision that changed policies ask the same attempt again after.
     """
-    return str(uuid5(NAMESPACE, f"{intent_id}/{attempt}/decide/{bundle_digest}"))
+    return str(uuid5(NAMESPACE, f"{intent_id}/{attempt}/decide/{replaces}"))
 
 
 def approval_id(decision_id: str, subject_type: str = "intent") -> str:
@@ -303,7 +303,20 @@ def decide(command: Decide, state: State) -> tuple[Decided, ...]:
     return (assessed, decision, _request(command, decision))
 
 
-def _decision(command: Decide) -> DecisionMade:
+def decide_anew(command: Decide, state: State) -> tuple[Decided, ...]:
+    """Return the decision of a waiting attempt under changed policies and, where a person still
+    decides, the question; ``()`` when nothing waits, or these policies are those that asked."""
+    before = state.decision
+    waits = standing(state, attempt=command.attempt) == "waiting"
+    if before is None or not waits or before.bundle_digest == command.bundle_digest:
+        return ()
+    decision = _decision(command, replaces=before.decision_id)
+    if decision.decision != "requires_approval":
+        return (decision,)
+    return (decision, _request(command, decision))
+
+
+def _decision(command: Decide, *, replaces: str = "") -> DecisionMade:
     intent, outcome = command.intent, command.outcome
     return made(
         DecisionMade,
@@ -311,7 +324,7 @@ def _decision(command: Decide) -> DecisionMade:
             "type": "DecisionMade.v1",
             "at": command.at,
             "intent_id": intent.intent_id,
-            "decision_id": decision_id(intent.intent_id, command.attempt),
+            "decision_id": decision_id(intent.intent_id, command.attempt, replaces),
             "decision": outcome.decision,
             "policy_applied": outcome.policy_applied,
             "conditions": outcome.conditions,

@@ -24,6 +24,8 @@ from domain.governance_events import (
     Mode,
     NextAction,
     Policy,
+    PolicyAdopted,
+    PolicyRetired,
 )
 from domain.intent import Intent
 from domain.sandbox import SandboxLevel, strictest
@@ -99,6 +101,17 @@ class Bundle(Value):
         """Hex SHA-256 over the policies (not the tests), whatever their order."""
         ordered = sorted(self.policies, key=lambda policy: policy.policy_id)
         return digest([policy.model_dump(mode="json") for policy in ordered])
+
+
+def bundle_after(bundle: Bundle, event: object) -> Bundle:
+    """The policies in force once this event counts; those of any other event are as before."""
+    match event:
+        case PolicyAdopted(policy=policy):
+            return bundle.with_policy(policy)
+        case PolicyRetired(policy_id=policy_id):
+            return bundle.without(policy_id)
+        case _:
+            return bundle
 
 
 def signed(policy: Policy, bundle_digest: str, *, by: str) -> dict[str, Any]:

@@ -394,7 +394,12 @@ def _of_governance(row: IntentRow, event: Event) -> dict[str, Any]:
         case DecisionMade():
             return _decided(row, event)
         case ApprovalRequested(approval_id=approval_id, quorum=quorum):
-            return {"status": "awaiting_approval", "approval_id": approval_id, "quorum": quorum}
+            return {
+                "status": "awaiting_approval",
+                "approval_id": approval_id,
+                "quorum": quorum,
+                "grants": (),  # of another question, which changed policies have replaced
+            }
         case ApprovalGranted(approver=approver, on_behalf_of=principal):
             grants = (*row.grants, principal or approver)  # one voice
             enough = len(set(grants)) >= row.quorum
@@ -582,7 +587,7 @@ REFUSALS = Table(
 )
 INTENTS = Table(
     name="intents",
-    version=2,
+    version=3,
     subjects=INTENT_SUBJECTS,
     row=IntentRow,
     keys=_intent_keys,

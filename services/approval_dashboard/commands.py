@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Literal, get_args
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from domain.event import Event
 from domain.governance import APPROVER_ROLES, Grant, Reject
 from domain.governance_events import Mode, ModeChanged
 from domain.intent import IntentQueued
+from domain.policy import Bundle, bundle_after
 from infra.ports import Context, Person
 from infra.settings import BASE_PORTS
 from infra.trust import TRUST
@@ -53,6 +55,23 @@ async def find(ctx: Context, id: str) -> ApprovalRow:
     return row
 
 
+async def _question(ctx: Context, id: str) -> ApprovalRow:
+    """As ``find``, for an answer.
+
+    Raises:
+        IllegalTransition: another question about the same intent has replaced this one.
+    """
+    try:
+        return await find(ctx, id)
+    except NotFound:
+        for row in ctx.views.page(APPROVALS, text=id, limit=10).rows:
+            if any(asked.approval_id == id for asked in row.earlier):
+                raise IllegalTransition(
+                    f"it was asked again since, as {row.approval_id}: look at it again"
+                ) from None
+        raise
+
+
 def _row(ctx: Context, id: str) -> ApprovalRow | None:
     row = ctx.views.get(APPROVALS, id)
     if row is not None:
@@ -68,16 +87,21 @@ async def approve(ctx: Context, id: str, by: By, *, digest: str = "", comment: s
         NotAllowed: this person may not approve it.
         IllegalTransition: it has ended, or what was shown is no longer what is asked.
     """
-    row = await find(ctx, id)
+    row = await _question(ctx, id)
     approvers = await _approvers(ctx)
     intent_id = row.intent_id
     queued = await _newest_question(ctx, intent_id)
     stands_for = await principal(ctx, by.person, approvers)
     recent = _recent(ctx, by.person)
+    in_force = await _bundle_digest(ctx)
 
     def decide(state: governance.State) -> Sequence[Event]:
         asked = state.decision
-        current = governance.shown_digest(queued.intent, asked) if queued and asked else ""
+        current = (
+            governance.shown_digest(queued.intent, asked, bundle_digest=in_force)
+            if queued and asked
+            else ""
+        )
         command = Grant(
             intent_id=intent_id,
             approval_id=row.approval_id,
@@ -106,7 +130,7 @@ async def reject(ctx: Context, id: str, by: By, *, reason: str, digest: str = ""
     """
     if not reason.strip():
         raise Invalid("reason", "must say why")
-    row = await find(ctx, id)
+    row = await _question(ctx, id)
     stands_for = await principal(ctx, by.person, await _approvers(ctx))
 
     def decide(state: governance.State) -> Sequence[Event]:
@@ -287,6 +311,13 @@ async def _newest_question(ctx: Context, intent_id: str) -> IntentQueued | None:
     history = await ctx.log.read(f"events.intent.{intent_id}")
     queued = [r.event for r in history if isinstance(r.event, IntentQueued)]
     return queued[-1] if queued else None
+
+
+async def _bundle_digest(ctx: Context) -> str:
+    """Of the policies in force; "" while none are on the record."""
+    history = await ctx.log.read("events.governance.policies")
+    events = (recorded.event for recorded in history)
+    return reduce(bundle_after, events, Bundle(policies=())).digest if history else ""
 
 
 async def _approvers(ctx: Context) -> frozenset[str]:

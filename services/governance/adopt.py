@@ -6,7 +6,7 @@ from typing import Any
 from domain.errors import Invalid, NotFound, TransientError
 from domain.event import Event
 from domain.governance_events import Policy, PolicyAdopted, PolicyRetired
-from domain.policy import Bundle, signed
+from domain.policy import Bundle, bundle_after, signed
 from infra.cel import CelConditions, check_policies
 from infra.commands import Done, execute
 from infra.ports import Context, Meta
@@ -93,12 +93,7 @@ def _run_tests(bundle: Bundle, wanted: Adoption) -> None:
 
 
 def _evolve(bundle: Bundle | None, event: Any) -> Bundle:
-    bundle = bundle or _NO_POLICY
-    if isinstance(event, PolicyAdopted):
-        return bundle.with_policy(event.policy)
-    if isinstance(event, PolicyRetired):
-        return bundle.without(event.policy_id)
-    return bundle
+    return bundle_after(bundle or _NO_POLICY, event)
 
 
 def signature(ctx: Context, policy: Policy, bundle_digest: str, *, by: str) -> str:

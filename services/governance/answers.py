@@ -5,7 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from domain.governance import State, fold, standing
-from domain.governance_events import Assessment, ConditionValue
+from domain.governance_events import (
+    AlignmentAssessed,
+    Assessment,
+    ConditionValue,
+    DecisionMade,
+)
 from domain.policy import Bundle, Outcome
 from domain.recorded import Recorded
 from projections.governance import DecisionRow, Overrides, PolicyRow, with_override
@@ -102,14 +107,19 @@ def full(history: Sequence[Recorded[Any]], decision_id: str) -> dict[str, Any] |
 
 
 def _until_next(history: Sequence[Recorded[Any]], decision_id: str) -> list[Recorded[Any]]:
-    """The events up to the end of what one decision led to: before the next assessment."""
+    """The events up to the end of what one decision led to: before the next assessment, or the
+    next decision on the same one."""
     kept: list[Recorded[Any]] = []
     found = False
     for recorded in history:
-        if found and recorded.event.type.startswith("AlignmentAssessed"):
+        event = recorded.event
+        if found and (
+            isinstance(event, AlignmentAssessed)
+            or (isinstance(event, DecisionMade) and event.decision_id != decision_id)
+        ):
             break
         kept.append(recorded)
-        found = found or getattr(recorded.event, "decision_id", "") == decision_id
+        found = found or getattr(event, "decision_id", "") == decision_id
     return kept
 
 

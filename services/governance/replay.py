@@ -9,15 +9,9 @@ from pydantic_core import from_json
 
 from domain.canonical import canonical
 from domain.errors import NotFound
-from domain.governance_events import (
-    AlignmentAssessed,
-    DecisionMade,
-    Mode,
-    PolicyAdopted,
-    PolicyRetired,
-)
+from domain.governance_events import AlignmentAssessed, DecisionMade, Mode
 from domain.intent import IntentQueued
-from domain.policy import NEXT_ACTION, Bundle, Outcome, decide_by, typed
+from domain.policy import NEXT_ACTION, Bundle, Outcome, bundle_after, decide_by, typed
 from domain.recorded import Recorded
 from domain.rubric import RUBRIC_VERSION, VERSION_BEFORE, Blueprint, evaluate
 from infra.cel import CelConditions
@@ -73,11 +67,7 @@ async def _bundle_at(ctx: Context, made: DecisionMade, position: int) -> Bundle:
     """The policies as they stood: those whose digest the decision names."""
     bundle = Bundle(policies=())
     for recorded in await ctx.log.read("events.governance.policies"):
-        event = recorded.event
-        if isinstance(event, PolicyAdopted):
-            bundle = bundle.with_policy(event.policy)
-        elif isinstance(event, PolicyRetired):
-            bundle = bundle.without(event.policy_id)
+        bundle = bundle_after(bundle, recorded.event)
         if recorded.position < position and bundle.digest == made.bundle_digest:
             return bundle
     raise NotFound(f"no bundle {made.bundle_digest} in the log")

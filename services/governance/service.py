@@ -10,6 +10,7 @@ from infra.together import until_first
 from projections.governance import APPROVALS, DECISIONS, GLASS, MODE, TABLES, UNDECIDED
 from projections.services import SERVICES
 from services.governance.api import routes
+from services.governance.asking import Asking
 from services.governance.assess import Evaluator, RubricEvaluator
 from services.governance.config import load_config
 from services.governance.people import People
@@ -64,6 +65,12 @@ class Governance:
         """Decide open intents and end expired approvals until the term ends."""
         position = await put_first_rules(self._ctx, self._config, term)
         await self._ctx.views.reach(position, timeout_s=30.0)
+        asking = Asking(
+            self._ctx,
+            rulebook=self._rulebook,
+            people=self._people,
+            approval_ttl=self._config.approval_ttl,
+        )
         concurrency = self._evaluator.concurrency * self._ctx.capacity
         with followed(self._ctx) as dependents:
             step = Step(
@@ -76,7 +83,9 @@ class Governance:
             )
             async with undecided(self._ctx) as waiting:
                 work = deciding(self._ctx, step, waiting, concurrency=concurrency)
-                await until_first(work.run(term), expiring(self._ctx, self._people, term))
+                await until_first(
+                    work.run(term), expiring(self._ctx, self._people, term), asking.run(term)
+                )
 
 
 def _evaluator(ctx: Context, blueprint: Blueprint, rulebook: Rulebook) -> Evaluator:

@@ -95,6 +95,21 @@ async def test_what_was_shown_must_be_what_is_asked(world: World) -> None:
     await world.call("POST", path, {"digest": asked.digest}, token="bob")
 
 
+async def test_a_question_of_other_policies_than_those_in_force_is_not_approved(
+    world: World,
+) -> None:
+    asked = await story.ask(world)
+    path = f"/api/approvals/{asked.approval_id}/approve"
+    await story.rules(world)  # adopted since, so other ones than the decision's
+    answer = await world.call("POST", path, {"digest": asked.digest}, token="bob", expect=409)
+    assert "the policies changed since it was asked" in answer["detail"]
+
+    again = asked.model_copy(update={"approval_id": "again", "decision_id": "d2"})
+    await world.append(again, correlation_id=asked.intent_id)
+    answer = await world.call("POST", path, {"digest": asked.digest}, token="bob", expect=409)
+    assert "it was asked again since, as again" in answer["detail"]
+
+
 async def test_a_rejection_needs_a_reason_and_keeps_it(world: World) -> None:
     asked = await story.ask(world)
     path = f"/api/approvals/{asked.approval_id}/reject"

@@ -1,5 +1,6 @@
 """The deciders of governance: decision, approval, override, and what clears an intent."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from domain.governance import (
     approval_id,
     cleared,
     decide,
+    decide_anew,
     decide_approval,
     decide_override,
     evolve,
@@ -229,6 +231,49 @@ def test_a_change_to_the_system_itself_wants_two_approvers(
 ) -> None:
     found, warning = quorum_for(own, approvers)
     assert (found, bool(warning)) == (quorum, warned)
+
+
+# --- asking again under changed policies
+
+anew: Decider[Decide, State, GovernanceEvent] = Decider(INITIAL, evolve, decide_anew)
+
+
+def under(bundle: str, decision: Decision = "requires_approval") -> Decide:
+    return replace(command(decision), bundle_digest=bundle)
+
+
+def test_changed_policies_decide_a_waiting_attempt_again_and_ask_a_new_question() -> None:
+    again = decide_anew(under("b2"), fold(ASKED))
+    made, question = again
+    assert isinstance(made, DecisionMade)
+    assert isinstance(question, ApprovalRequested)
+    before = ASKED[1]
+    assert isinstance(before, DecisionMade)
+    assert (made.attempt, made.bundle_digest) == (before.attempt, "b2")
+    assert made.decision_id != before.decision_id
+    assert question.approval_id != QUESTION.approval_id
+    state = fold((*ASKED, *again))
+    people.given(*ASKED, *again).when(grant()).then_raises(IllegalTransition, match="newer")
+    assert not cleared(state)
+    assert cleared(fold((*ASKED, *again, granted(question=question))))
+    back = decide_anew(under("b1"), state)  # the policies of before once more: a third question
+    assert isinstance(back[1], ApprovalRequested)
+    assert back[1].approval_id not in (QUESTION.approval_id, question.approval_id)
+
+
+def test_changed_policies_may_need_nobody_any_more_or_allow_it_no_more() -> None:
+    for decision in ("auto_approve", "blocked"):
+        (made,) = decide_anew(under("b2", decision), fold(ASKED))
+        assert isinstance(made, DecisionMade)
+        assert made.decision == decision
+
+
+def test_the_same_policies_or_a_question_that_is_answered_ask_nothing_again() -> None:
+    anew.given(*ASKED).when(under("b1")).then()
+    anew.given(*ASKED, granted()).when(under("b2")).then()
+    anew.given(*events_of("auto_approve")).when(under("b2")).then()
+    anew.given().when(under("b2")).then()
+    anew.given(*ASKED).when(replace(under("b2"), attempt=2)).then()
 
 
 # --- approving

@@ -1,6 +1,8 @@
 """Shadow policies, freezes and schedules, signatures: what a bundle can do besides deciding now."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from domain.errors import Invalid
 from domain.governance_events import (
     AlignmentAssessed,
+    ApprovalRequested,
     Decision,
     DecisionMade,
     Policy,
@@ -16,7 +19,7 @@ from domain.governance_events import (
 from domain.policy import Bundle, decide_by, inputs_of
 from infra.cel import CelConditions, check_expression
 from tests.governance.test_policies import policy
-from tests.governance.world import World, intent_of
+from tests.governance.world import World, governance, intent_of
 
 REVENUE = "Revenue analytics: track revenues by source and month and show monthly totals"
 FREEZE = "date >= '2026-12-20' && date <= '2027-01-02'"
@@ -200,3 +203,58 @@ async def test_every_adoption_is_signed_and_a_changed_one_does_not_verify(world:
     await world.append(recorded.event.model_copy(update={"policy": softer}))
     found = (await world.get("/governance/policies"))["signatures"]["everything_asks"]
     assert (found["signed"], found["verified"]) == (True, False)
+
+
+def body(policy_id: str, outcome: Decision, *conditions: str) -> dict[str, Any]:
+    return policy(policy_id, outcome, *conditions).model_dump(mode="json")
+
+
+async def test_open_questions_are_put_again_when_the_policies_change(world: World) -> None:
+    waiting = await world.queue(REVENUE, service_type="api_gateway")
+    answered = await world.queue("Track machine downtime by shift and hall")
+    _assessed, first, asked = await world.decided(waiting, count=3)
+    await world.decided(answered)
+    assert isinstance(first, DecisionMade)
+    assert isinstance(asked, ApprovalRequested)
+
+    await world.post(
+        "/governance/policies", body("note", "blocked", "tier > 3"), token="ann", expect=201
+    )
+
+    *_, again, question = await world.decided(waiting, count=5)
+    assert isinstance(again, DecisionMade)
+    assert isinstance(question, ApprovalRequested)
+    assert again.bundle_digest != first.bundle_digest
+    assert (again.attempt, again.decision) == (first.attempt, "requires_approval")
+    assert question.digest != asked.digest
+    assert len(await world.log.read(f"events.governance.{answered.intent_id}")) == 2
+    for made in (first, again):  # each is still explained and repeated by itself
+        told = await world.get(f"/governance/decisions/{made.decision_id}")
+        assert (told["decision_id"], told["bundle_digest"]) == (
+            made.decision_id,
+            made.bundle_digest,
+        )
+        replayed = await world.post(f"/governance/decisions/{made.decision_id}/replay")
+        assert (replayed["identical"], replayed["assessment"]["identical"]) == (True, True)
+
+    no_gateways = body("gateways", "blocked", "service_type == 'api_gateway'")
+    await world.post("/governance/policies", no_gateways, token="ann", expect=201)
+    blocked = (await world.decided(waiting, count=6))[-1]
+    assert isinstance(blocked, DecisionMade)
+    assert (blocked.decision, blocked.policy_applied) == ("blocked", "gateways")
+
+
+async def test_a_new_leader_puts_questions_again_that_no_longer_fit(tmp_path: Path) -> None:
+    async with governance(tmp_path) as world:
+        waiting = await world.queue(REVENUE, service_type="api_gateway")
+        await world.decided(waiting, count=3)
+        assert world.leading is not None
+        world.leading.cancel()
+        await world.post(
+            "/governance/policies", body("note", "blocked", "tier > 3"), token="ann", expect=201
+        )
+        leading = asyncio.create_task(world.service.lead(world.term))
+        found = await world.decided(waiting, count=5)
+        assert isinstance(found[-1], ApprovalRequested)
+        leading.cancel()
+        await asyncio.gather(leading, return_exceptions=True)

@@ -11,7 +11,13 @@ import pytest
 
 from domain.delivery_events import DeploymentHealthy
 from domain.errors import LogRefused, PhoenixError, TransientError
-from domain.governance_events import ApprovalRejected, DecisionMade, DecisionOverridden
+from domain.governance_events import (
+    ApprovalGranted,
+    ApprovalRejected,
+    ApprovalRequested,
+    DecisionMade,
+    DecisionOverridden,
+)
 from domain.intent import IntentCompleted, IntentFailed, IntentQueued
 from infra.ports import Append, Fence, Outcome
 from projections.intents import INTENTS, OPEN_RAW, REFUSALS
@@ -259,6 +265,27 @@ async def test_an_override_opens_what_governance_ended_and_history_stays(
         "revenue-analytics, tier 2, medium, attempt 2",
         "blocked by block_misaligned",
     ]
+
+
+async def test_answers_to_a_replaced_question_do_not_count_for_the_next(world: World) -> None:
+    intent_id = (await submit(world, GOOD))["intent_id"]
+
+    def question(approval_id: str) -> ApprovalRequested:
+        return ApprovalRequested(
+            intent_id=intent_id, at=T0, approval_id=approval_id, decision_id="d", digest="x",
+            summary="s", quorum=2, expires_at=T0,
+        )  # fmt: skip
+
+    def grant(approver: str, approval_id: str) -> ApprovalGranted:
+        return ApprovalGranted(
+            intent_id=intent_id, at=T0, approval_id=approval_id, digest="x", approver=approver
+        )
+
+    ask = decision(intent_id, "requires_approval")
+    await world.append(ask, question("a"), grant("ann", "a"), ask, question("b"), grant("bob", "b"))
+    assert (await world.call("GET", f"/intents/{intent_id}"))["status"] == "awaiting_approval"
+    await world.append(grant("ann", "b"))
+    assert (await world.call("GET", f"/intents/{intent_id}"))["status"] == "spec_generation"
 
 
 async def test_an_override_counts_although_the_end_was_on_its_way(world: World) -> None:
