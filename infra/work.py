@@ -161,8 +161,8 @@ class Worker(Generic[Item]):
                 continue
             if self._not_before.get(key, 0.0) > now:
                 continue
-            if self._views.position < self._done_at.get(key, 0):
-                continue  # its last event is written but not yet in this view
+            if self._listed_position < self._done_at.get(key, 0):
+                continue  # its last event was written, but not yet in the view that was listed
             chosen.append(item)
             if len(chosen) == free:
                 break
@@ -195,7 +195,7 @@ class Worker(Generic[Item]):
         if position is not None:
             self._done_at[key] = position
         if len(self._done_at) > 10_000:
-            reached = self._views.position
+            reached = self._listed_position
             self._done_at = {k: p for k, p in self._done_at.items() if p > reached}
 
     async def _failed(self, item: Item, key: str, term: Term, error: Exception) -> None:

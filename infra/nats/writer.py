@@ -161,9 +161,10 @@ class _Pack:
     the same batch writes, or in which a message id comes twice: such groups wait.
     """
 
-    def __init__(self, limit: int, busy: set[str] | None) -> None:
+    def __init__(self, most: int, busy: set[str] | None) -> None:
         self.groups: list[_Group] = []
-        self._room = limit
+        self._most = most  # groups
+        self._room = BATCH_MESSAGES_MAX
         self._bytes = BATCH_BYTES_MAX
         self._busy = busy  # guards that other writes on their way hold; None: no matter
         self._written: set[str] = set()
@@ -174,7 +175,8 @@ class _Pack:
         self._room -= len(group.messages)
         for message in group.messages:
             self._bytes -= len(message.payload)
-        return bool(self.groups) and (self._room < 0 or self._bytes < 0)
+        full = len(self.groups) >= self._most or self._room < 0 or self._bytes < 0
+        return full and bool(self.groups)
 
     def take(self, group: _Group) -> bool:
         """Add the group unless it must not travel with what is there."""
@@ -429,7 +431,7 @@ class StreamWriter:
     def _pump(self) -> None:
         """Send what may go now; every answer calls this again."""
         while self._waiting and not self._closed and not self._hold():
-            if self._pack and self.costs.batch_pays(len(self._waiting)):
+            if self._pack and self._batch_pays():
                 if not self._send_packed():
                     return
                 continue
@@ -437,6 +439,12 @@ class StreamWriter:
             if group is None:
                 return
             self._send_alone(group)
+
+    def _batch_pays(self) -> bool:
+        """Whether what waits had better go as one batch. Of groups with several messages each is a
+        batch anyway."""
+        several = len(self._waiting[0].messages) > 1 and len(self._waiting) > 1
+        return several or self.costs.batch_pays(len(self._waiting))
 
     def _hold(self) -> bool:
         """Whether to let groups pile up: so much is on its way that a batch will be quicker."""
@@ -450,12 +458,13 @@ class StreamWriter:
         return self._pack and self.costs.batch_pays(self._unanswered)
 
     def _send_packed(self) -> bool:
-        """What waits, as a batch; now and then a few singly, to learn what that would take.
+        """What waits, as a batch; now and then a few singly, to learn what that would take (which
+        groups of several messages would not tell).
 
         Returns whether anything went that others may follow.
         """
         self._packs += 1
-        if self._packs > self._probe_at:
+        if self._packs > self._probe_at and len(self._waiting[0].messages) == 1:
             self._probe_at = self._packs + PROBE_EVERY
             for _ in range(self.costs.probe):
                 group = self._oldest()
@@ -482,10 +491,10 @@ class StreamWriter:
 
     def _together(self) -> Sequence[_Group]:
         """As many waiting groups as one batch can hold, oldest first."""
-        limit, crowd = BATCH_MESSAGES_MAX, len(self._waiting) + self._woken
-        if self.costs.halves_pay(crowd):
-            limit = min(limit, (crowd + 1) // 2)
-        pack = _Pack(limit, self._guards if self.serial_guards else None)
+        most = len(self._waiting) + self._woken
+        if self.costs.halves_pay(most):
+            most = (most + 1) // 2
+        pack = _Pack(most, self._guards if self.serial_guards else None)
         later: deque[_Group] = deque()
         while self._waiting:
             group = self._waiting.popleft()

@@ -1,7 +1,7 @@
 """The leader's loop: bounded, retried, parked, and over when the term is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from domain.event import Event
 from domain.intent import IntentCancelled, IntentReprioritized
 from domain.recorded import Recorded
 from domain.view import Table
-from infra.ports import Fence, Meta, Term, Write
+from infra.ports import Batch, Fence, Meta, Term, Write
 from infra.views import SqliteViews
 from infra.work import Again, Park, RetryPolicy, Worker, outcome_of
 from tests.support.context import T0
-from tests.support.memory import MemoryLog
+from tests.support.memory import MemoryLog, MemorySubscription
 
 POLICY = RetryPolicy(attempts=3, delay_s=0.01, delay_s_max=0.02)
 
@@ -40,11 +40,32 @@ JOBS: Table[Job] = Table(
 )
 
 
+class Late(MemoryLog):
+    """Hands out what it holds a little later, as a log does that is far away or busy."""
+
+    def follow(
+        self,
+        subjects: Sequence[str],
+        *,
+        after: int = 0,
+        batch: int = 500,
+        events: Collection[type[Event]] | None = None,
+    ) -> MemorySubscription:
+        return LateSubscription(self, subjects, after, batch, events)
+
+
+class LateSubscription(MemorySubscription):
+    async def __anext__(self) -> Batch:
+        batch = await super().__anext__()
+        await asyncio.sleep(0.03)
+        return batch
+
+
 class Bench:
     """Open jobs in a log; a step closes its job with an event."""
 
-    def __init__(self, folder: Path) -> None:
-        self.log = MemoryLog()
+    def __init__(self, folder: Path, log: MemoryLog | None = None) -> None:
+        self.log = log or MemoryLog()
         self.views = SqliteViews(folder, [JOBS])
         self.term = Term(Fence("jobs", 1, 1))
         self.parked: dict[str, str] = {}
@@ -116,6 +137,18 @@ async def test_every_open_job_is_done_once_within_the_capacity(tmp_path: Path) -
     assert sorted(bench.done) == sorted(names)
     assert bench.most_at_once == 3
     assert bench.views.count(JOBS) == 0
+
+
+async def test_no_job_is_done_again_because_the_list_is_older_than_the_view(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Late())
+    names = [f"job-{n:03}" for n in range(400)]
+    await bench.open(*names)
+    async with bench.working(capacity=40):
+        await bench.until(400)
+        await bench.views.reach(await bench.log.last_position())
+        await bench.open("one more")  # whatever began before it is done before it
+        await bench.until(401)
+    assert sorted(bench.done) == [*names, "one more"]
 
 
 async def test_a_passing_error_is_retried_and_a_lasting_one_parked(tmp_path: Path) -> None:

@@ -67,6 +67,16 @@ async def test_groups_that_pile_up_travel_together_and_each_learns_its_own_posit
     assert writer.batches < len(groups) / 3
 
 
+async def test_groups_of_several_messages_go_together_as_soon_as_there_are_two(
+    writer: StreamWriter,
+) -> None:
+    for number in range(50):  # more than there are batches between two looks at single messages
+        groups = [[message(f"t.{number}.{n}.{k}") for k in range(3)] for n in range(6)]
+        acks = await all_of(writer, *groups)
+        assert all(isinstance(ack, Ack) and ack.last - ack.first == 2 for ack in acks)
+        assert writer.batches == 2 * (number + 1)  # the first at once, the others behind it
+
+
 async def test_one_writers_conflict_fails_nobody_else(writer: StreamWriter) -> None:
     await writer.publish([message("t.taken")])
     wrong = {7, 23, 24, 58}
