@@ -52,7 +52,11 @@ class Prices:
 
 
 class NoVerdict(Exception):
-    """The model gave no usable answer; the text says why."""
+    """The model gave no usable answer; the text says why. ``attempts``: how often it was asked."""
+
+    def __init__(self, reason: str, *, attempts: int = 1) -> None:
+        super().__init__(reason)
+        self.attempts = attempts
 
 
 class ClaudeEvaluator:
@@ -102,11 +106,15 @@ class ClaudeEvaluator:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._budget_s):
-                message, usage = await self._ask(intent, radius)
+                request = await self._request(intent, radius)
+                usage = Usage(model=self._model, prompt_digest=digest(request))
+                message, usage = await self._ask(request, usage)
             verdict = _verdict(message)  # whatever it says was paid for, so usage is known first
         except TimeoutError:
             return self._failed(floor, usage, f"no answer within {self._budget_s:g} s", started)
         except NoVerdict as error:
+            tried = max(usage.attempts, error.attempts)
+            usage = usage.model_copy(update={"attempts": tried})
             return self._failed(floor, usage, str(error), started)
         except Exception as error:  # the model's side is foreign: nothing of it stops governance
             reason = f"{type(error).__name__}: {error}"
@@ -140,9 +148,9 @@ class ClaudeEvaluator:
         if self._client is not None:
             await self._client.close()
 
-    async def _ask(self, intent: Intent, radius: BlastRadius) -> tuple[Any, Usage]:
+    async def _request(self, intent: Intent, radius: BlastRadius) -> dict[str, Any]:
         sdk = await self._sdk()
-        request: dict[str, Any] = {
+        return {
             "model": self._model,
             "max_tokens": MAX_TOKENS,
             "system": system_blocks(self._blueprint.text, self._policies()),
@@ -151,22 +159,26 @@ class ClaudeEvaluator:
                 "format": {"type": "json_schema", "schema": sdk.transform_schema(Verdict)}
             },
         }
+
+    async def _ask(self, request: dict[str, Any], usage: Usage) -> tuple[Any, Usage]:
+        sdk = await self._sdk()
         try:
             raw = await self._client.messages.with_raw_response.create(**request)
             message = await raw.parse()
         except sdk.AnthropicError as error:
-            raise NoVerdict(_reason(error)) from error
-        usage = Usage(
-            model=str(message.model),
-            message_id=str(message.id),
-            prompt_digest=digest(request),
-            input_tokens=message.usage.input_tokens,
-            output_tokens=message.usage.output_tokens,
-            cached_tokens=message.usage.cache_read_input_tokens or 0,
-            attempts=1 + int(raw.retries_taken),
-            cost_usd=self._prices.of(message.usage) if self._prices else None,
-        )
-        return message, usage
+            raise NoVerdict(_reason(error), attempts=_attempts(error)) from error
+        if getattr(message, "usage", None) is None:
+            raise NoVerdict("the answer is no message of the Messages API")
+        paid = {
+            "model": str(message.model),
+            "message_id": str(message.id),
+            "input_tokens": message.usage.input_tokens,
+            "output_tokens": message.usage.output_tokens,
+            "cached_tokens": message.usage.cache_read_input_tokens or 0,
+            "attempts": 1 + int(raw.retries_taken),
+            "cost_usd": self._prices.of(message.usage) if self._prices else None,
+        }
+        return message, usage.model_copy(update=paid)
 
     async def _sdk(self) -> Any:
         """The SDK, imported where it is used (it takes seconds) and not on the event loop."""
@@ -250,6 +262,12 @@ def _verdict(message: Any) -> Verdict:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise NoVerdict(f"the answer does not fit the form: {place} {first['msg']}") from error
+
+
+def _attempts(error: Exception) -> int:
+    """How often the SDK has tried; it numbers its retries in the request's headers."""
+    request = getattr(error, "request", None)
+    return 1 + int(request.headers.get("x-stainless-retry-count", 0)) if request else 1
 
 
 def _reason(error: Exception) -> str:

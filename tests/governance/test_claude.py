@@ -129,7 +129,7 @@ FAULTS: list[tuple[str, Step, str]] = [
     ("wrong key", Status(401, "authentication_error"), "HTTP 401"),
     ("unknown model", Status(404, "not_found_error"), "HTTP 404"),
     ("not JSON", Body(b"<html>gateway</html>"), ""),
-    ("JSON of another kind", Body(b'{"hello": 1}'), ""),
+    ("JSON of another kind", Body(b'{"hello": 1}'), "no message of the Messages API"),
     ("closed connection", Drop(), "APIConnectionError"),
     ("no answer", Hang(), "no answer within 1 s"),
 ]
@@ -172,6 +172,15 @@ async def test_a_passing_fault_is_retried_within_the_budget() -> None:
     assert found.evaluator == "claude"
     assert found.usage is not None
     assert found.usage.attempts == 3
+
+
+@pytest.mark.parametrize("step", [Status(529, "overloaded_error", "0"), Drop()])
+async def test_a_fault_that_stays_records_what_was_asked_and_how_often(step: Step) -> None:
+    async with claude(step, retries=2) as (evaluator, fake):
+        usage = (await evaluator.assess(intent_of(REVENUE), NOBODY)).usage
+    assert usage is not None
+    assert (usage.attempts, len(usage.prompt_digest)) == (3, 64)
+    assert len(fake.requests) == 3
 
 
 async def test_a_long_retry_after_does_not_stretch_the_budget() -> None:
