@@ -29,7 +29,7 @@ from services.build_executor.claims import Claim, load, record
 from services.build_executor.tests_run import Outcome, run_tests
 
 COMPONENT_TESTS_S = 300.0
-_TEST_TOOLS = tuple(
+TEST_TOOLS = tuple(
     word
     for plugin in ("pytest_asyncio.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
     for word in ("-p", plugin)
@@ -89,7 +89,7 @@ def recipe_of(ctx: Context, claim: Claim) -> tuple[Recipe, dict[str, Any]]:
         step="collect",
         job=job,
         build_type=COMPONENT_BUILD_TYPE,
-        arguments=(*_TEST_TOOLS, *document["tests"]),
+        arguments=(*TEST_TOOLS, *document["tests"]),
         limits=Limits(wall_s=COMPONENT_TESTS_S, cpu_s=int(COMPONENT_TESTS_S)),
     )
     return recipe, document
