@@ -333,6 +333,7 @@ class Launcher:
             self.settings.data_dir,
             self.settings.nats_port,
             on_restart=self._server_back,
+            on_full=self._disk_full,
             spawn=spawn,
         )
 
@@ -607,6 +608,12 @@ class Launcher:
 
     def _server_back(self, pid: int) -> None:
         self._note("nats-server", f"was started again, pid {pid}")
+
+    def _disk_full(self, words: str) -> None:
+        if words:
+            self.trouble("nats-server", words)
+        else:
+            self.troubles.pop("nats-server", None)
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         match request:

@@ -28,6 +28,7 @@ import structlog
 
 from domain.errors import PhoenixError
 from infra.nats.connection import credentials_file, read_credentials
+from infra.nats.room import LogTail, until_room_again
 
 ROLES = ("owner", "service", "app", "public")
 MAX_PAYLOAD = 1024 * 1024
@@ -109,7 +110,8 @@ class EmbeddedServer:
     """One supervised nats-server on 127.0.0.1.
 
     ``sync`` is the server's ``sync_interval``; ``on_restart`` is called with the pid of each
-    server started in place of a dead one. ``failed`` is set when supervision has given up.
+    server started in place of a dead one; ``on_full`` with words for people while the disk is full,
+    then with "". ``failed`` is set when supervision has given up.
     ``spawn`` starts the process; unless it is given, the server ends with this process.
     """
 
@@ -120,6 +122,7 @@ class EmbeddedServer:
         *,
         sync: str = "always",
         on_restart: Callable[[int], None] | None = None,
+        on_full: Callable[[str], None] | None = None,
         spawn: Spawn | None = None,
     ) -> None:
         self.data_dir = data_dir
@@ -128,10 +131,12 @@ class EmbeddedServer:
         self.restarts = 0
         self._sync = sync
         self._on_restart = on_restart
+        self._on_full = on_full
         self._start_process = spawn or _spawned_here
         self._folder = data_dir.absolute() / "nats"
         self._lock: IO[str] | None = None
         self._process: ServerProcess | None = None
+        self._said: LogTail  # of that process
         self._watch: asyncio.Task[None] | None = None
         self._stopping = False
         self._deaths: deque[float] = deque(maxlen=RESTARTS_MAX)
@@ -203,6 +208,7 @@ class EmbeddedServer:
         before = config.read_bytes() if config.exists() else b""
         write_config(self.data_dir, self.port, sync=self._sync)
         self._process = process
+        self._said = LogTail(self._folder / "server.log")
         if config.read_bytes() != before or not await self._answers(process):
             await _end(process)
             await self.start()
@@ -230,6 +236,7 @@ class EmbeddedServer:
 
     async def _spawn(self) -> None:
         argv = (binary(), "-c", str(self._folder / "server.conf"))
+        self._said = LogTail(self._folder / "server.log")
         self._process = process = await self._start_process(argv)
         (self._folder / "server.pid").write_text(str(process.pid))
         if not await self._answers(process):
@@ -254,7 +261,7 @@ class EmbeddedServer:
         deaths = self._deaths
         while not self._stopping:
             assert self._process is not None
-            code = await self._process.wait()
+            code = await self._until_dead(self._process)
             log.warning("nats_server_died", code=code, restarts=self.restarts)
             now = loop.time()
             if len(deaths) == RESTARTS_MAX and now - deaths[0] < RESTARTS_WINDOW_S:
@@ -265,6 +272,26 @@ class EmbeddedServer:
             if len(deaths) > 2 and now - deaths[-2] < 1.0:
                 await asyncio.sleep(0.5)
             await self._restart()
+
+    async def _until_dead(self, process: ServerProcess) -> int:
+        """Its exit code; one whose disk was full is ended as soon as there is room again."""
+        ended = asyncio.ensure_future(process.wait())
+        room = asyncio.ensure_future(until_room_again(self._said, self._folder, on_full=self._full))
+        try:
+            await asyncio.wait((ended, room), return_when=asyncio.FIRST_COMPLETED)
+            if room.done() and not ended.done():
+                room.result()
+                await _end(process)
+            return await ended
+        finally:
+            room.cancel()
+            ended.cancel()
+            await asyncio.gather(room, ended, return_exceptions=True)
+
+    def _full(self, words: str) -> None:
+        log.warning("nats_server_disk", words=words or "there is room again")
+        if self._on_full is not None:
+            self._on_full(words)
 
     async def _restart(self) -> None:
         try:

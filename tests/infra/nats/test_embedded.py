@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -16,8 +17,9 @@ import pytest
 from domain.errors import LogRefused, TransientError
 from infra.nats import api, setup
 from infra.nats.connection import connect, credentials_file, open_connection
-from infra.nats.embedded import EmbeddedServer, ServerError
+from infra.nats.embedded import EmbeddedServer, ServerError, answers
 from infra.nats.log import JetStreamLog
+from infra.nats.room import ROOM_BYTES, LogTail
 from infra.settings import Settings
 from tests.support.nats import settings_for, until
 from tests.support.ports import free_port
@@ -52,6 +54,49 @@ async def test_a_killed_server_is_back_within_a_second_with_what_it_acknowledged
         assert await log.submit(b"{}", message_id=f"{number + 1}") == first + number
     await log.close()
     await owner.close()
+
+
+async def test_a_server_whose_disk_was_full_is_started_again_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = [0]
+    monkeypatch.setattr("infra.nats.room.LOOK_S", 0.05)
+    monkeypatch.setattr(
+        "infra.nats.room.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, room[0])
+    )
+    told: list[str] = []
+    embedded = EmbeddedServer(tmp_path, free_port(), on_full=told.append)
+    await embedded.start()
+    try:
+        before = embedded.pid
+        with (tmp_path / "nats" / "server.log").open("a") as file:  # as nats-server says it
+            file.write("[1] 2026/11/28 18:01:56.326114 [ERR] JetStream failed to store a msg on ")
+            file.write("stream 'PHOENIX > EVENTS': write 1.blk: no space left on device\n")
+        await until(lambda: bool(told), 5)
+        assert "is full: make room" in told[0]
+        await asyncio.sleep(0.3)
+        assert (embedded.pid, embedded.restarts) == (before, 0)  # no room yet: nothing would help
+        room[0] = ROOM_BYTES
+        await until_restarted(embedded, 1)
+        assert embedded.pid != before
+        assert told[1:] == [""]
+        await answers(embedded.port)
+    finally:
+        await embedded.stop()
+
+
+def test_what_is_added_to_a_log_is_read_once_also_after_it_was_begun_anew(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    log.write_bytes(b"old")
+    tail = LogTail(log)
+    assert tail.added() == b""
+    with log.open("ab") as file:
+        file.write(b" new")
+    assert (tail.added(), tail.added()) == (b" new", b"")
+    log.write_bytes(b"x")
+    assert tail.added() == b"x"
+    log.unlink()
+    assert tail.added() == b""
 
 
 async def test_a_server_that_keeps_dying_is_given_up(server: EmbeddedServer) -> None:
