@@ -9,7 +9,6 @@ Invariants  the claim's epoch never goes down; a finished step is not recorded t
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, assert_never
-from uuid import uuid5
 
 from domain.delivery_events import (
     ArtifactPackaged,
@@ -24,6 +23,7 @@ from domain.delivery_events import (
 )
 from domain.errors import IllegalTransition, StaleEpoch
 from domain.governance import NAMESPACE
+from domain.ids import name_id
 
 Approvable = Literal["build", "deploy"]
 Finished = CodeGenerated | TestsPassed | TestsFailed | ArtifactPackaged
@@ -32,7 +32,7 @@ FIRST_VERSION = "1.0.0"
 
 def build_id(intent_id: str, attempt: int) -> str:
     """The id of the build of one attempt of an intent: known before the build starts."""
-    return str(uuid5(NAMESPACE, f"{intent_id}/{attempt}"))
+    return name_id(NAMESPACE.bytes, f"{intent_id}/{attempt}")
 
 
 def next_version(used: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, assert_never
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from domain.canonical import digest
 from domain.errors import IllegalTransition, Invalid, NotAllowed, NotFound
@@ -29,6 +29,7 @@ from domain.governance_events import (
     GovernanceEvent,
     Mode,
 )
+from domain.ids import name_id
 from domain.intent import Intent
 from domain.policy import Inputs, Outcome
 from domain.view import made
@@ -244,11 +245,11 @@ def decision_id(intent_id: str, attempt: int, replaces: str = "") -> str:
 
     ``replaces`` is the decision that changed policies ask the same attempt again after.
     """
-    return str(uuid5(NAMESPACE, f"{intent_id}/{attempt}/decide/{replaces}"))
+    return name_id(NAMESPACE.bytes, f"{intent_id}/{attempt}/decide/{replaces}")
 
 
 def approval_id(decision_id: str, subject_type: str = "intent") -> str:
-    return str(uuid5(NAMESPACE, f"{decision_id}/{subject_type}"))
+    return name_id(NAMESPACE.bytes, f"{decision_id}/{subject_type}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

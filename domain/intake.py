@@ -12,10 +12,11 @@ from datetime import datetime
 from functools import lru_cache
 from sys import intern
 from typing import Any, Protocol
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from pydantic import ValidationError
 
+from domain.ids import name_id
 from domain.intent import (
     DEFAULT_TIER,
     MAX_MESSAGE_BYTES,
@@ -157,7 +158,7 @@ def settle(submission: Submission, *, raw: RawIntent, position: int) -> Intent:
         tier = TIER_BY_TYPE.get(submission.service_type, DEFAULT_TIER)
     fallback: Source = "api" if proven else "nats"
     values = {
-        "intent_id": str(submission.intent_id or derived_id(position)),
+        "intent_id": str(submission.intent_id) if submission.intent_id else derived_id(position),
         "service_name": submission.service_name,
         "purpose": submission.purpose,
         "key_features": submission.key_features,
@@ -188,9 +189,9 @@ def _dependencies(submission: Submission) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*submission.dependencies, *named)))
 
 
-def derived_id(position: int) -> UUID:
+def derived_id(position: int) -> str:
     """The id of an intent whose message gives none."""
-    return uuid5(INTENT_NAMESPACE, str(position))
+    return name_id(INTENT_NAMESPACE.bytes, str(position))
 
 
 def claimed_id(body: bytes) -> str:

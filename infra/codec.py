@@ -6,7 +6,6 @@ Versions    an older one is taken to the current one as it is read (``domain.upc
 Raw         a message on ``intents.>`` is anyone's bytes and becomes a ``RawIntent``.
 """
 
-import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -20,6 +19,7 @@ from msgspec import MsgspecError
 from domain.catalog import EVENT_TYPES
 from domain.errors import PoisonError, UnknownEventType
 from domain.event import Event
+from domain.ids import name_id
 from domain.intake import PERSON_PREFIX
 from domain.intent import RawIntent
 from domain.recorded import Recorded
@@ -51,20 +51,13 @@ class _Envelope(msgspec.Struct, gc=False, kw_only=True):
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _NAMESPACE_BYTES = NAMESPACE.bytes
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _NAME = re.compile(r"[^\s.*>]+")
 _ENVELOPE_ONLY = {"type", "at"}
 
 
 def event_id(command_id: str, index: int, event: Event) -> str:
     """The same command gives the same id for the same event, at any time and on any host."""
-    name = f"{command_id}/{index}/{event.full_type}".encode()
-    digest = hashlib.sha1(_NAMESPACE_BYTES + name, usedforsecurity=False).hexdigest()
-    # As uuid.uuid5 would format it, in a third of the time.
-    return (
-        f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-"
-        f"{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:32]}"
-    )
+    return name_id(_NAMESPACE_BYTES, f"{command_id}/{index}/{event.full_type}")
 
 
 def encode(event: Event, *, id: str, meta: Meta, epoch: int = 0) -> bytes:

@@ -18,6 +18,8 @@ class People:
 
     async def approvers(self) -> tuple[str, ...]:
         """The names of everybody who may approve, sorted, each once."""
+        if time.monotonic() - self._asked_at < _FRESH_S:
+            return self._names
         async with self._asking:  # one asks, the decisions of the same moment wait for it
             now = time.monotonic()
             if now - self._asked_at >= _FRESH_S:

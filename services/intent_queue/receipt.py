@@ -35,7 +35,7 @@ async def submit(ctx: Context, body: bytes, *, person: str) -> Receipt:
         if receipt := find(ctx, position):
             return receipt
         await ctx.views.changed(timeout_s=max(deadline - time.monotonic(), 0.001))
-    intent_id = claimed_id(body) or str(derived_id(position))
+    intent_id = claimed_id(body) or derived_id(position)
     stored = {
         "intent_id": intent_id,
         "status": "queued",
