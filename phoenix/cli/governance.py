@@ -99,15 +99,19 @@ def mode(
     name: Annotated[
         str | None, typer.Argument(help="supervised, autonomous or aggressive; omit to show.")
     ] = None,
+    present: Annotated[
+        bool | None,
+        typer.Option("--present/--away", help="Whether somebody is there to be asked."),
+    ] = None,
     reason: Annotated[str, typer.Option(help="For the record.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show or change how much the system decides on its own."""
+    """Show or change how much the system decides on its own, and whether somebody is present."""
     client = Client()
-    if name is None:
-        answer = client.get(GOVERNANCE, "/governance/mode")
-    else:
-        answer = client.post(GOVERNANCE, "/governance/mode", {"mode": name, "reason": reason})
+    answer = client.get(GOVERNANCE, "/governance/mode")
+    if name is not None or present is not None:
+        body = {"mode": name or answer["mode"], "user_present": present, "reason": reason}
+        answer = client.post(GOVERNANCE, "/governance/mode", body)
     show(answer, as_json=as_json, human=lambda: pairs(answer))
 
 

@@ -227,6 +227,14 @@ def test_a_leader_killed_in_every_phase_loses_and_repeats_nothing(system: System
         assert types.count(once) == 1, f"{once} in {types}"
 
 
+def test_presence_is_said_without_changing_the_mode(system: System) -> None:
+    before = system.json("mode")
+    there = system.json("mode", "--present", "--reason", "at my desk")
+    assert (there["user_present"], there["mode"]) == (True, before["mode"])
+    away = system.json("mode", "--away")
+    assert (away["user_present"], away["mode"]) == (False, before["mode"])
+
+
 def test_the_views_are_what_the_log_says(system: System) -> None:
     for nothing in ("0", "1999-01-01"):
         rows = system.json("audit", "replay", "--to", nothing)["services"]
