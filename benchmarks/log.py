@@ -142,16 +142,18 @@ async def in_parallel(
     return rate, statistics.median(took) * 1000, took[int(len(took) * 0.99)] * 1000
 
 
-async def versioned(log: JetStreamLog, count: int, tag: str) -> tuple[float, float, float]:
+async def versioned(
+    log: JetStreamLog, count: int, tag: str, writers: int = WRITERS
+) -> tuple[float, float, float]:
     """Writers with an aggregate each; every append states the version it was decided on."""
-    at = [0] * WRITERS
+    at = [0] * writers
 
     async def once(worker: int, number: int) -> None:
         name = f"{tag}{worker}"
         write = Write(event(name, number), at[worker])
         (at[worker],) = await log.append([write], meta=meta(f"{name}/{number}"))
 
-    return await in_parallel(WRITERS, count, once)
+    return await in_parallel(writers, count, once)
 
 
 async def pipelined(log: JetStreamLog, count: int, tag: str) -> float:

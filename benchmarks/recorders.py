@@ -11,9 +11,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -22,9 +22,13 @@ from uuid import uuid4
 from eventsourcing.persistence import ApplicationRecorder, StoredEvent
 
 from benchmarks import peers
+from benchmarks.log import versioned
 from benchmarks.report import Figure, save, show
-from infra.nats.connection import read_credentials
+from infra.nats import setup
+from infra.nats.connection import open_connection, read_credentials
 from infra.nats.embedded import EmbeddedServer
+from infra.nats.log import JetStreamLog
+from infra.settings import NATS_PORT, Settings
 
 PORT = 33_100
 STATE = b'{"timestamp":{"_type_":"datetime_iso","_data_":"2030-01-01T00:00:00+00:00"},"amount":1}'
@@ -32,6 +36,9 @@ BATCH = 100
 THREADS = (50, 200)
 SECONDS = 2.0  # of each way to write
 READ_MAX = 50_000
+WRITERS = (128, 256, 384)  # of the platform's log
+PEER_THREADS = (50, 100, 200, 400)
+TURNS = 3
 GOALS = {  # of the durable run: threads -> inserts a second; and twice UmaDB
     "50 threads, one each": 10_000,
     "200 threads, one each": 10_000,
@@ -60,35 +67,37 @@ def measure(name: str, recorder: ApplicationRecorder, seconds: float) -> list[Fi
             count += size
         return count / took
 
-    def by_many(threads: int) -> Figure:
-        ready = threading.Barrier(threads + 1)
-
-        def work() -> tuple[int, float]:
-            insert(events(1))  # each has its connection
-            ready.wait()
-            count, end = 0, time.perf_counter() + seconds
-            while time.perf_counter() < end:
-                insert(events(1))
-                count += 1
-            return count, time.perf_counter()
-
-        with ThreadPoolExecutor(threads) as pool:
-            running = [pool.submit(work) for _ in range(threads)]
-            ready.wait()
-            start, cpu_s = time.perf_counter(), time.process_time()
-            done = [each.result() for each in running]
-        cpu_s = time.process_time() - cpu_s
-        count = sum(each for each, _ in done)
-        rate = count / (max(end for _, end in done) - start)
-        detail = {"our CPU us": cpu_s / count * 1e6}
-        return Figure(f"{name}: {threads} threads, one each", rate, "/s", detail=detail)
-
     figures = [
         Figure(f"{name}: one event an insert", alone(1), "/s"),
         Figure(f"{name}: {BATCH} an insert", alone(BATCH), "/s"),
-        *(by_many(threads) for threads in THREADS),
+        *(by_many(name, recorder, threads, seconds) for threads in THREADS),
     ]
     return figures + reads(name, recorder)
+
+
+def by_many(name: str, recorder: ApplicationRecorder, threads: int, seconds: float) -> Figure:
+    """Inserts a second of threads that insert one event each, again and again."""
+    insert, ready = recorder.insert_events, threading.Barrier(threads + 1)
+
+    def work() -> tuple[int, float]:
+        insert(events(1))  # each has its connection
+        ready.wait()
+        count, end = 0, time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            insert(events(1))
+            count += 1
+        return count, time.perf_counter()
+
+    with ThreadPoolExecutor(threads) as pool:
+        running = [pool.submit(work) for _ in range(threads)]
+        ready.wait()
+        start, cpu_s = time.perf_counter(), time.process_time()
+        done = [each.result() for each in running]
+    cpu_s = time.process_time() - cpu_s
+    count = sum(each for each, _ in done)
+    rate = count / (max(end for _, end in done) - start)
+    detail = {"our CPU us": cpu_s / count * 1e6}
+    return Figure(f"{name}: {threads} threads, one each", rate, "/s", detail=detail)
 
 
 def reads(name: str, recorder: ApplicationRecorder) -> list[Figure]:
@@ -193,13 +202,72 @@ def side_by_side(stores: dict[str, Store], seconds: float, *, durable: bool) -> 
     return figures
 
 
+@asynccontextmanager
+async def platform(folder: Path) -> AsyncIterator[JetStreamLog]:
+    server = EmbeddedServer(folder, PORT)
+    await server.start()
+    settings = Settings(data_dir=folder, port_shift=PORT - NATS_PORT)
+    nc = await open_connection(settings, "owner")
+    await setup.ensure(nc)
+    log = JetStreamLog(nc)
+    yield log
+    await log.close()
+    await nc.close()
+    await server.stop()
+
+
+async def many_writers(seconds: float) -> list[Figure]:
+    """The platform's own log, durable, with writers (asyncio) that each state a version, beside
+    UmaDB's best number of threads; both servers run, and are used by turns.
+    """
+    umadb = 0.0
+    rates: dict[int, list[tuple[float, float, float]]] = {writers: [] for writers in WRITERS}
+    with (
+        tempfile.TemporaryDirectory() as ours,
+        tempfile.TemporaryDirectory() as theirs,
+        peers.umadb(Path(theirs)) as recorder,
+    ):
+        async with platform(Path(ours)) as log:
+            for turn in range(TURNS):
+                for threads in PEER_THREADS:
+                    found = await asyncio.to_thread(by_many, "", recorder, threads, seconds)
+                    umadb = max(umadb, found.value)
+                for writers in WRITERS:
+                    count = int(10_000 * seconds)
+                    tag = f"{turn}.{writers}."
+                    rates[writers].append(await versioned(log, count, tag, writers))
+    best = Figure(f"UmaDB: the best of {PEER_THREADS} threads", umadb, "/s")
+    return [best] + [_beside(writers, max(found), umadb) for writers, found in rates.items()]
+
+
+def _beside(writers: int, found: tuple[float, float, float], umadb: float) -> Figure:
+    rate, median, worst = found
+    return Figure(
+        f"JetStream: {writers} writers with a version",
+        rate,
+        "/s",
+        "UmaDB",
+        rate / umadb,
+        ">= 10,000/s, median < 15 ms, 2 x UmaDB",
+        rate >= 10_000 and median < 15 and rate >= 2 * umadb,
+        {"median ms": median, "p99 ms": worst},
+    )
+
+
 def main() -> None:
     seconds = SECONDS * (0.3 if "--quick" in sys.argv else 1.0)
     durable = side_by_side(DURABLE, seconds, durable=True)
     relaxed = side_by_side(RELAXED, seconds, durable=False)
     show("Recorders: an acknowledged event survives power loss", durable)
     show("Recorders: the last moment may be lost", relaxed)
-    save("recorders", [*durable, *relaxed])
+    figures = [*durable, *relaxed]
+    try:
+        writers = asyncio.run(many_writers(seconds / TURNS))
+        show("Many writers: an acknowledged event survives power loss", writers)
+        figures += writers
+    except peers.Missing as missing:
+        sys.stderr.write(f"{missing}\n")
+    save("recorders", figures)
 
 
 if __name__ == "__main__":
