@@ -41,6 +41,8 @@ COMMIT_S = 0.2
 CHANGES_MAX = 2000  # of all tables together
 HOT_BYTES_MAX = 2 * 1024 * 1024  # of a table's rows as JSON; in memory they take several times that
 
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -429,7 +431,9 @@ class ViewFile:
     def _open(self) -> tuple[sqlite3.Connection, Journal]:
         try:
             return self._create()
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in _DAMAGED:
+                raise  # no room, no permission: another file would not do better
             _log.warning("views_damaged", path=str(self._path), action="rebuild from position 0")
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)

@@ -37,6 +37,8 @@ class Journal:
         )
         db.execute("CREATE INDEX IF NOT EXISTS journal_places ON journal (position, name)")
         db.execute("CREATE TABLE IF NOT EXISTS journal_of (since INTEGER, pending INTEGER)")
+        if db.execute("SELECT since FROM journal_of").fetchall() == [(_NOT_KEPT,)]:
+            return  # an instance starts on a full disk, too
         db.execute("BEGIN IMMEDIATE")
         db.execute("DELETE FROM journal")
         db.execute("DELETE FROM journal_of")

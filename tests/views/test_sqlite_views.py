@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,22 @@ def test_a_damaged_file_is_built_again(tmp_path: Path) -> None:
     file.write_bytes(b"this is no database" * 100)
     again = SqliteViews(tmp_path, [COUNTS])
     assert (again.position, again.all(COUNTS)) == (0, [])
+
+
+def test_a_file_that_cannot_be_had_now_is_not_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = SqliteViews(tmp_path, [COUNTS])
+    views.apply(batch(at(3, cancelled("a"))))
+    views.close()
+    file = next(tmp_path.glob("*.sqlite"))
+    monkeypatch.setattr("infra.view_file.sqlite3.connect", partial(sqlite3.connect, timeout=0.05))
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            SqliteViews(tmp_path, [COUNTS])
+    again = SqliteViews(tmp_path, [COUNTS])
+    assert (again.position, again.get(COUNTS, "a")) == (3, Count(name="a", times=1))
 
 
 async def test_reach_counts_events_of_other_subjects_too(tmp_path: Path) -> None:
