@@ -22,7 +22,7 @@ from infra.settings import BASE_PORTS
 from infra.views import SqliteViews
 from phoenix.cli import audit_proof
 from phoenix.cli.audit_filter import Filter, type_named
-from phoenix.cli.client import Client
+from phoenix.cli.client import Client, NotReachable
 from phoenix.cli.log import Session, in_session
 from phoenix.cli.output import AsJson, err, moment, out, show, table, text
 
@@ -94,7 +94,7 @@ def replay_(
     async def run(session: Session) -> list[dict[str, Any]]:
         log = session.log
         position = await _position(log, to) if to else None
-        services = {name: _service(name, session) for name in BASE_PORTS}
+        services = {name: _service(name, session) for name in live}
         with tempfile.TemporaryDirectory(prefix="phoenix-replay-") as folder:
             return [
                 await _replayed(log, name, service, Path(folder), live[name], position)
@@ -103,6 +103,9 @@ def replay_(
 
     rows = in_session(run)
     equal = all(row["equal"] for row in rows)
+    silent = [name for name in BASE_PORTS if name not in live]
+    if silent and not as_json:
+        err.print(f"Not compared, for nobody answers: {', '.join(silent)}")
     columns = {
         "service": "service",
         "position": "position",
@@ -113,7 +116,7 @@ def replay_(
         "changed": "rows changed since",
     }
     show(
-        {"equal": equal, "services": rows},
+        {"equal": equal, "services": rows, "not_compared": silent},
         as_json=as_json,
         human=lambda: table(rows, columns, empty=""),
     )
@@ -170,8 +173,21 @@ def _since(then: Digests, now: Digests, position: int) -> dict[str, Any]:
 
 
 def _live(client: Client) -> dict[str, Any]:
-    """The digests of the leaders' views, by service."""
-    return {name: client.get(name, "/views") for name in BASE_PORTS}
+    """The digests of the leaders' views, by service; of those services that run.
+
+    Raises:
+        NotReachable: none does.
+    """
+    found: dict[str, Any] = {}
+    missing: list[NotReachable] = []
+    for name in BASE_PORTS:
+        try:
+            found[name] = client.get(name, "/views")
+        except NotReachable as error:
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    return found
 
 
 def _service(name: str, session: Session) -> Service:

@@ -11,6 +11,7 @@ from domain.delivery_events import ServiceDegraded, SpecAccepted
 from domain.event import Event
 from domain.intent import IntentQueued
 from domain.recorded import Recorded
+from infra.settings import BASE_PORTS
 from phoenix.cli import app
 from phoenix.cli.audit_filter import Filter
 from tests.governance.world import intent_of
@@ -149,3 +150,10 @@ def test_a_wrong_value_of_a_filter_is_wrong_usage_and_named(
     assert done.exit_code == 2
     assert named.split(": ")[-1] in done.output
     assert options[-2] in done.output
+
+
+def test_a_replay_compares_the_services_that_run_and_names_the_others(system: System) -> None:
+    answer = system.json("audit", "replay")
+    assert [row["service"] for row in answer["services"]] == ["registry"]
+    assert answer["equal"] is True
+    assert set(answer["not_compared"]) == set(BASE_PORTS) - {"registry"}
