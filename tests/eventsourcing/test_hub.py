@@ -76,6 +76,15 @@ def test_each_thread_gets_its_own_answer_and_its_own_error(hub: Hub) -> None:
     assert hub._coming is None
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Started in a shell's background, this process would ignore the signal, and wait forever."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_thread_does_not_hold_up_those_behind_it(hub: Hub) -> None:
     batch, half = Batch(), THREADS // 2
 

@@ -1,5 +1,6 @@
 """Views in SQLite are what the plain fold says, whatever the events, batches, looks and crashes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -118,15 +119,28 @@ def folded(table: Table[Any], log: list[Recorded[Event]]) -> dict[str, Any]:
     return rows
 
 
+def turns(steps: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """How many events next and what happens then, again and again; in the end all of them."""
+    for turn in range(200):
+        yield steps[turn % len(steps)]
+    while True:
+        yield 10**6, "go on"
+
+
+def next_batch(log: list[Recorded[Event]], position: int, size: int) -> Batch | None:
+    events = log[position : position + size]
+    if not events:
+        return None
+    return Batch(events, events[-1].position, len(log) - events[-1].position)
+
+
 def followed(folder: Path, log: list[Recorded[Event]], steps: list[tuple[int, str]]) -> SqliteViews:
     """Views that have been given the whole log, whatever happened on the way."""
     views = SqliteViews(folder, TABLES)
-    turn = 0
-    while (position := views.position) < len(log):
-        size, then = steps[turn % len(steps)] if turn < 200 else (len(log), "go on")
-        turn += 1
-        batch = log[position : position + size]
-        views.apply(Batch(batch, batch[-1].position, len(log) - batch[-1].position))
+    for size, then in turns(steps):
+        if (batch := next_batch(log, views.position, size)) is None:
+            break
+        views.apply(batch)
         match then:
             case "look":
                 views.dump()
@@ -173,12 +187,10 @@ def beside(folder: Path, log: list[Recorded[Event]], steps: list[tuple[int, str]
     """A neighbour of views that have been given the whole log; it has taken or folded all of it."""
     views, neighbour = SqliteViews(folder / "a", TABLES), SqliteViews(folder / "b", TABLES)
     views.keep_journal(True)
-    turn = 0
-    while (position := views.position) < len(log):
-        size, then = steps[turn % len(steps)] if turn < 200 else (len(log), "go on")
-        turn += 1
-        batch = log[position : position + size]
-        views.apply(Batch(batch, batch[-1].position, len(log) - batch[-1].position))
+    for size, then in turns(steps):
+        if (batch := next_batch(log, views.position, size)) is None:
+            break
+        views.apply(batch)
         match then:
             case "look":
                 views.dump()
@@ -193,13 +205,18 @@ def beside(folder: Path, log: list[Recorded[Event]], steps: list[tuple[int, str]
                 views.commit()
                 take(neighbour, views, log)
             case "fold":
-                batch = log[neighbour.position : views.position]
-                if batch:
-                    neighbour.apply(Batch(batch, batch[-1].position, 0))
+                fold(neighbour, views, log)
     views.close()
     take(neighbour, views, log)
     assert neighbour.position == len(log)
     return neighbour
+
+
+def fold(neighbour: SqliteViews, views: SqliteViews, log: list[Recorded[Event]]) -> None:
+    """What the other views have, and the neighbour has not, by events."""
+    batch = next_batch(log[: views.position], neighbour.position, len(log))
+    if batch is not None:
+        neighbour.apply(batch)
 
 
 def take(neighbour: SqliteViews, views: SqliteViews, log: list[Recorded[Event]]) -> None:
@@ -209,8 +226,7 @@ def take(neighbour: SqliteViews, views: SqliteViews, log: list[Recorded[Event]])
         further = neighbour.take(views._path)
     except Gap:
         assert neighbour.position == before
-        batch = log[before : views.position]
-        neighbour.apply(Batch(batch, batch[-1].position, 0))
+        fold(neighbour, views, log)
     else:
         assert further == (views.position > before)
     assert neighbour.position == max(before, views.position)
