@@ -109,7 +109,7 @@ class Rows(Generic[Row]):
     def write(self, db: sqlite3.Connection) -> tuple[list[str], list[str]]:
         """Bring the changes into the file, within the transaction that is under way.
 
-        Returns the keys of the rows that were stored, and of those that were removed.
+        Returns the keys of the rows that are stored now, and of those that are gone.
         """
         stored: list[str] = []
         removed: list[str] = []
@@ -118,9 +118,9 @@ class Rows(Generic[Row]):
         for key, row in self.changed.items():
             hot = None if self.table.once else self._drop(key)
             if row is None:
+                removed.append(key)  # even if it came and went: a neighbour may stand in between
                 if key not in self._new:
                     db.execute(self._delete, (key,))
-                    removed.append(key)
                 continue
             stored.append(key)
             body = to_json(row).decode()

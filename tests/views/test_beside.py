@@ -13,7 +13,7 @@ from infra.ports import Batch
 from infra.views import SqliteViews
 from tests.support.memory import MemoryLog
 from tests.support.nats import until
-from tests.views.test_sqlite_views import COUNTS, Count, append, cancelled, sealed
+from tests.views.test_sqlite_views import COUNTS, Count, append, at, batch, cancelled, sealed
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +129,21 @@ async def test_who_begins_to_lead_goes_on_from_the_rows_it_has(tmp_path: Path) -
         await until(lambda: leader.position >= last)
         assert leader.dump() == standby.dump()
         assert leader.dump()["counts"]["a"] == Count(name="a", times=3).model_dump_json()
+
+
+def test_a_row_that_comes_and_goes_between_two_commits_goes_at_the_neighbour_too(
+    tmp_path: Path,
+) -> None:
+    views, neighbour = SqliteViews(tmp_path / "a", [COUNTS]), SqliteViews(tmp_path / "b", [COUNTS])
+    views.keep_journal(True)
+    made, gone = at(1, cancelled("a")), at(2, cancelled("a", "forget"))
+    neighbour.apply(batch(made))  # it folds by itself, and stands in between
+    views.apply(batch(made, gone))
+    views.commit()
+    assert neighbour.take(views._path)
+    assert (neighbour.position, neighbour.get(COUNTS, "a")) == (2, None)
+    views.close()
+    neighbour.close()
 
 
 async def test_whoever_watches_rows_folds(tmp_path: Path) -> None:
