@@ -456,7 +456,8 @@ class Host:
         if task.cancelled():
             return
         error = task.exception()
-        if error is not None and _superseded(error):
+        # Who cannot read the log has given its lease up itself, perhaps in the middle of taking it.
+        if error is not None and _superseded(error) and not self._unreadable:
             _log.warning("superseded", error=str(error))
             self._leave_at_once(EXIT_DEMOTED)
         poison = _poison(error)
