@@ -28,12 +28,11 @@ class Journal:
     def __init__(self, db: sqlite3.Connection) -> None:
         """Make the tables where they are missing; what an earlier process kept ends here."""
         self.kept = False
-        self._entries: deque[tuple[int, int, int]] = deque()  # number, position, size
+        self._entries: deque[tuple[int, int]] = deque()  # position, size
         self._bytes = 0
-        self._number = 0
         db.execute(
-            "CREATE TABLE IF NOT EXISTS journal (number INTEGER PRIMARY KEY, position INTEGER"
-            " NOT NULL, name TEXT NOT NULL, stored TEXT NOT NULL, removed TEXT NOT NULL)"
+            "CREATE TABLE IF NOT EXISTS journal (position INTEGER NOT NULL, name TEXT NOT NULL,"
+            " stored TEXT NOT NULL, removed TEXT NOT NULL)"
         )
         db.execute("CREATE INDEX IF NOT EXISTS journal_places ON journal (position, name)")
         db.execute("CREATE TABLE IF NOT EXISTS journal_of (since INTEGER, pending INTEGER)")
@@ -65,27 +64,21 @@ class Journal:
     ) -> None:
         """These rows of a table have been written with everything up to here."""
         keys = orjson.dumps(stored).decode(), orjson.dumps(removed).decode()
-        self._number += 1
-        db.execute(
-            "INSERT INTO journal VALUES (?, ?, ?, ?, ?)", (self._number, position, name, *keys)
-        )
+        db.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (position, name, *keys))
         size = len(keys[0]) + len(keys[1])
-        self._entries.append((self._number, position, size))
+        self._entries.append((position, size))
         self._bytes += size
 
     def settle(self, db: sqlite3.Connection, pending: int) -> None:
         """Before a commit: drop what is too old, and say how many events are still to come."""
-        gone = None
-        while self._bytes > KEYS_BYTES_MAX:
-            gone = self._entries.popleft()
-            self._bytes -= gone[2]
-        if gone is not None:
-            # Entries of one position stand together or not at all.
-            while self._entries and self._entries[0][1] == gone[1]:
-                gone = self._entries.popleft()
-                self._bytes -= gone[2]
-            db.execute("DELETE FROM journal WHERE number <= ?", (gone[0],))
-            db.execute("UPDATE journal_of SET since = ?", (gone[1],))
+        since = None
+        # Entries of one position stand together or not at all.
+        while self._entries and (self._bytes > KEYS_BYTES_MAX or self._entries[0][0] == since):
+            since, size = self._entries.popleft()
+            self._bytes -= size
+        if since is not None:
+            db.execute("DELETE FROM journal WHERE position <= ?", (since,))
+            db.execute("UPDATE journal_of SET since = ?", (since,))
         db.execute("UPDATE journal_of SET pending = ?", (pending,))
 
     def _start(self, db: sqlite3.Connection, *, since: int) -> None:

@@ -14,13 +14,13 @@ from datetime import timedelta
 import structlog
 
 from domain.errors import TransientError
-from domain.governance import INITIAL, Decide, Decided, State, decide_anew, evolve
+from domain.governance import Decide, Decided, State, decide_anew
 from domain.intent import Intent, IntentQueued
 from domain.policy import decide_by, inputs_of
-from infra.commands import execute
-from infra.ports import Context, Meta, Term
+from infra.ports import Context, Term
 from projections.governance import APPROVALS, DECISIONS, ApprovalRow
 from services.governance.people import People
+from services.governance.record import meta_of, record
 from services.governance.rulebook import Rulebook, Rules
 
 _LOOK_S = 0.5
@@ -99,22 +99,10 @@ class Asking:
             return decide_anew(command, state) if command is not None else ()
 
         digest = rules.conditions.digest
-        done = await execute(
-            self._ctx.log,
-            f"events.governance.{row.intent_id}",
-            initial=INITIAL,
-            evolve=evolve,
-            decide=_decide,
-            meta=Meta(
-                command_id=f"{row.decision_id}/anew/{digest}",
-                actor=self._ctx.service,
-                correlation_id=row.intent_id,
-                causation_id=str(row.position),
-                source=self._ctx.service,
-            ),
-            fence=term.fence,
-        )
-        _log.info("asked_again", intent=row.intent_id, position=done.position, bundle=digest)
+        command_id = f"{row.decision_id}/anew/{digest}"
+        meta = meta_of(self._ctx, row.intent_id, command=command_id, cause=row.position)
+        position = await record(self._ctx, term, _decide, meta=meta)
+        _log.info("asked_again", intent=row.intent_id, position=position, bundle=digest)
 
     def _command(
         self, state: State, intent: Intent, rules: Rules, approvers: Sequence[str]

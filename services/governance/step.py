@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 
 from domain.dependents import Dependents
 from domain.errors import ConflictError
-from domain.governance import INITIAL, Decide, Decided, State, decide, evolve
+from domain.governance import INITIAL, Decide, Decided, State, decide
 from domain.governance_events import Assessment
 from domain.policy import Inputs, Outcome, decide_by, inputs_of
-from infra.commands import execute
 from infra.ports import Context, Meta, Term, Write
 from projections.governance import Undecided
 from services.governance.assess import Evaluator, intent_digest, with_context
 from services.governance.people import People
+from services.governance.record import meta_of, record
 from services.governance.rulebook import Rulebook, Rules
 
 
@@ -93,12 +93,11 @@ class Step:
             approval_ttl=self._ttl,
             at=at,
         )
-        meta = Meta(
-            command_id=f"{intent.intent_id}/{item.attempt}/decide",
-            actor=self._ctx.service,
-            correlation_id=intent.intent_id,
-            causation_id=str(item.position),
-            source=self._ctx.service,
+        meta = meta_of(
+            self._ctx,
+            intent.intent_id,
+            command=f"{intent.intent_id}/{item.attempt}/decide",
+            cause=item.position,
         )
         if item.attempt == 1:
             position = await self._first(command, meta, term)
@@ -119,13 +118,4 @@ class Step:
         def _decide(state: State) -> Sequence[Decided]:
             return decide(command, state)
 
-        done = await execute(
-            self._ctx.log,
-            f"events.governance.{command.intent.intent_id}",
-            initial=INITIAL,
-            evolve=evolve,
-            decide=_decide,
-            meta=meta,
-            fence=term.fence,
-        )
-        return done.position
+        return await record(self._ctx, term, _decide, meta=meta)

@@ -4,7 +4,7 @@ Delivery    every step is fenced and has a deterministic command id: done twice,
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -13,7 +13,7 @@ import structlog
 from domain.emergency import Escalate, escalate
 from domain.errors import TransientError
 from domain.event import Event
-from domain.governance import INITIAL, Expire, State, decide_approval, evolve
+from domain.governance import Expire, decide_approval
 from domain.governance_events import ModeChanged, PolicyAdopted
 from domain.policy import Bundle
 from infra.cel import shipped
@@ -25,6 +25,7 @@ from projections.governance import APPROVALS, UNDECIDED, ApprovalRow, Undecided
 from services.governance.adopt import signature
 from services.governance.config import Config
 from services.governance.people import People
+from services.governance.record import meta_of, record
 from services.governance.step import Step
 
 _EXPIRY_LOOK_S = 1.0
@@ -156,38 +157,17 @@ async def _escalate(ctx: Context, row: ApprovalRow, approvers: Sequence[str], te
         approvers=approvers,
         at=ctx.clock.now(),
     )
-    position = await _append(ctx, row, term, "escalate", lambda state: escalate(command, state))
+    meta = _meta(ctx, row, "escalate")
+    position = await record(ctx, term, lambda state: escalate(command, state), meta=meta)
     _log.warning("approval_escalated", intent=row.intent_id, position=position)
 
 
 async def _expire(ctx: Context, row: ApprovalRow, term: Term) -> None:
     command = Expire(intent_id=row.intent_id, approval_id=row.approval_id, at=ctx.clock.now())
-    position = await _append(
-        ctx, row, term, "expire", lambda state: decide_approval(command, state)
-    )
+    meta = _meta(ctx, row, "expire")
+    position = await record(ctx, term, lambda state: decide_approval(command, state), meta=meta)
     _log.info("approval_expired", intent=row.intent_id, position=position)
 
 
-async def _append(
-    ctx: Context,
-    row: ApprovalRow,
-    term: Term,
-    what: str,
-    decide: Callable[[State], Sequence[Event]],
-) -> int:
-    done = await execute(
-        ctx.log,
-        f"events.governance.{row.intent_id}",
-        initial=INITIAL,
-        evolve=evolve,
-        decide=decide,
-        meta=Meta(
-            command_id=f"{row.approval_id}/{what}",
-            actor=ctx.service,
-            correlation_id=row.intent_id,
-            causation_id=str(row.position),
-            source=ctx.service,
-        ),
-        fence=term.fence,
-    )
-    return done.position
+def _meta(ctx: Context, row: ApprovalRow, what: str) -> Meta:
+    return meta_of(ctx, row.intent_id, command=f"{row.approval_id}/{what}", cause=row.position)
