@@ -402,9 +402,11 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
+    """A no to the question named, and to every one that changed policies have put in its place."""
+
     intent_id: str
     approval_id: str
-    digest: str
+    digest: str  # of what this person was shown: of the question named
     approver: str
     roles: frozenset[str]
     reason: str
@@ -442,7 +444,8 @@ def decide_approval(command: ApprovalCommand, state: State) -> tuple[ApprovalEve
         NotAllowed: not an approver, or the submitter while somebody else could approve.
         Invalid: field ``reason``: a rejection says why; field ``digest``: none was given.
         IllegalTransition: it has ended or expired, a newer decision replaced it, or what was shown
-            is not what is asked.
+            is not what is asked. A rejection outlives a decision that asks again about the same
+            attempt; an approval does not.
     """
     approval = state.approval(command.approval_id)
     if approval is None:
@@ -491,23 +494,38 @@ def _grant(command: Grant, approval: Approval, state: State) -> tuple[ApprovalGr
     )
 
 
-def _reject(command: Reject, approval: Approval, state: State) -> tuple[ApprovalRejected, ...]:
+def _reject(command: Reject, shown: Approval, state: State) -> tuple[ApprovalRejected, ...]:
     _may_answer(command.roles, command.on_behalf_of)
     reason = _reason(command.reason)
-    _same_question(command.digest, approval)
-    if approval.rejected is not None and approval.rejected.approver == command.approver:
+    _same_question(command.digest, shown)
+    asked = _asked_now(shown, state)
+    if asked.rejected is not None and asked.rejected.approver == command.approver:
         return ()
-    _still_asked(approval, state, command.at)
+    _still_asked(asked, state, command.at)
     return (
         ApprovalRejected(
             intent_id=command.intent_id,
             at=command.at,
-            approval_id=command.approval_id,
+            approval_id=asked.request.approval_id,
             digest=command.digest,
             approver=command.approver,
             reason=reason,
         ),
     )
+
+
+def _asked_now(shown: Approval, state: State) -> Approval:
+    """The newest question about the same attempt: changed policies have put it in this one's place.
+
+    The intent of an attempt does not change, so whoever said no to one of them said no to it.
+    """
+    attempt = shown.request.attempt
+    same = [
+        a
+        for a in state.approvals
+        if a.request.subject_type == "intent" and a.request.attempt == attempt
+    ]
+    return same[-1] if shown in same else shown
 
 
 def _expire(command: Expire, approval: Approval) -> tuple[ApprovalExpired, ...]:

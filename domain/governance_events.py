@@ -157,8 +157,8 @@ class ApprovalGranted(_Governance):
 
 class ApprovalRejected(_Governance):
     type: Literal["ApprovalRejected.v1"] = "ApprovalRejected.v1"
-    approval_id: str
-    digest: str
+    approval_id: str  # the newest question about the attempt
+    digest: str  # of what this person was shown: it may have been asked again since
     approver: str
     reason: str
 

@@ -31,6 +31,8 @@ class Approve(_Body):
 
 
 class Reject(_Body):
+    """``digest``: refuse (409) unless exactly this was shown under the id in the address."""
+
     reason: str = Field(default="", max_length=2000)  # required, and refused by name when missing
     digest: str = Field(default="", max_length=64)
 
@@ -125,7 +127,7 @@ def _approvals(ctx: Context) -> type[Controller]:
 
         @get("/{id:str}")
         async def one(self, id: FromPath[str]) -> dict[str, Any]:
-            """One question to people, by its id or its intent's."""
+            """The newest question about an intent, by its id, an earlier one's or the intent's."""
             return present.as_json(present.waits(ctx, await commands.find(ctx, id)))
 
         @post("/{id:str}/approve", status_code=200)
@@ -143,7 +145,8 @@ def _approvals(ctx: Context) -> type[Controller]:
         async def reject(
             self, id: FromPath[str], request: AnyRequest, data: JSONBody[Reject | None] = None
         ) -> dict[str, Any]:
-            """Reject it with a reason; 422 without one."""
+            """Reject it with a reason; 422 without one. A no also holds when changed policies have
+            asked the same again since: ``approval_id`` is that of the question it ended."""
             body = data or Reject()
             position = await commands.reject(
                 ctx, id, by_of(request), reason=body.reason, digest=body.digest

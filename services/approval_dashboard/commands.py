@@ -40,7 +40,8 @@ _Decide = Callable[[governance.State], Sequence[Event]]
 
 
 async def find(ctx: Context, id: str) -> ApprovalRow:
-    """The newest question to people with this approval id or about this intent.
+    """The newest question to people about the intent that this id is of, or that a question with
+    this id is or was about.
 
     Raises:
         NotFound: there is none.
@@ -49,27 +50,10 @@ async def find(ctx: Context, id: str) -> ApprovalRow:
     if row is None:
         # It may have been asked a moment ago, so that another instance already shows it.
         await ctx.views.reach(await ctx.log.last_position())
-        row = _row(ctx, id)
+        row = _row(ctx, id) or _replaced(ctx, id)
     if row is None:
         raise NotFound(f"no approval {id}")
     return row
-
-
-async def _question(ctx: Context, id: str) -> ApprovalRow:
-    """As ``find``, for an answer.
-
-    Raises:
-        IllegalTransition: another question about the same intent has replaced this one.
-    """
-    try:
-        return await find(ctx, id)
-    except NotFound:
-        for row in ctx.views.page(APPROVALS, text=id, limit=10).rows:
-            if any(asked.approval_id == id for asked in row.earlier):
-                raise IllegalTransition(
-                    f"it was asked again since, as {row.approval_id}: look at it again"
-                ) from None
-        raise
 
 
 def _row(ctx: Context, id: str) -> ApprovalRow | None:
@@ -79,15 +63,23 @@ def _row(ctx: Context, id: str) -> ApprovalRow | None:
     return next(iter(ctx.views.all(APPROVALS, approval_id=id)), None)
 
 
+def _replaced(ctx: Context, id: str) -> ApprovalRow | None:
+    rows: Sequence[ApprovalRow] = ctx.views.page(APPROVALS, text=id, limit=10).rows
+    return next((row for row in rows if any(a.approval_id == id for a in row.earlier)), None)
+
+
 async def approve(ctx: Context, id: str, by: By, *, digest: str = "", comment: str = "") -> int:
     """Grant it; return the position. Without a digest, what this instance shows now is meant.
 
     Raises:
         NotFound: there is no such approval.
         NotAllowed: this person may not approve it.
-        IllegalTransition: it has ended, or what was shown is no longer what is asked.
+        IllegalTransition: it has ended, another question has replaced it, or what was shown is no
+            longer what is asked.
     """
-    row = await _question(ctx, id)
+    row = await find(ctx, id)
+    if id not in (row.intent_id, row.approval_id):
+        raise IllegalTransition(f"it was asked again since, as {row.approval_id}: look at it again")
     approvers = await _approvers(ctx)
     intent_id = row.intent_id
     queued = await _newest_question(ctx, intent_id)
@@ -122,22 +114,27 @@ async def approve(ctx: Context, id: str, by: By, *, digest: str = "", comment: s
 
 
 async def reject(ctx: Context, id: str, by: By, *, reason: str, digest: str = "") -> int:
-    """Reject it; return the position.
+    """Reject it, also when changed policies have asked it again since; return the position.
+
+    ``digest`` is of the question that ``id`` names; without one, exactly that question is meant.
 
     Raises:
         Invalid: field ``reason``: a rejection says why.
-        NotFound, NotAllowed, IllegalTransition: as ``approve``.
+        NotFound, NotAllowed: as ``approve``.
+        IllegalTransition: it has ended, is about an earlier attempt, or another digest was given.
     """
     if not reason.strip():
         raise Invalid("reason", "must say why")
-    row = await _question(ctx, id)
+    row = await find(ctx, id)
+    named = row.approval_id if id == row.intent_id else id
     stands_for = await principal(ctx, by.person, await _approvers(ctx))
 
     def decide(state: governance.State) -> Sequence[Event]:
+        shown = state.approval(named)
         command = Reject(
             intent_id=row.intent_id,
-            approval_id=row.approval_id,
-            digest=digest or row.digest,
+            approval_id=named,
+            digest=digest or (shown.request.digest if shown else ""),
             approver=by.person.name,
             roles=by.person.roles,
             reason=reason,

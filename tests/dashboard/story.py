@@ -154,6 +154,18 @@ async def ask(
     return request
 
 
+async def ask_again(world: World, asked: ApprovalRequested) -> ApprovalRequested:
+    """Put the question again, as governance does under changed policies; return the new one."""
+    history = await world.log.read(f"events.governance.{asked.intent_id}")
+    made = next(r.event for r in history if isinstance(r.event, DecisionMade))
+    id = str(uuid5(NAMESPACE_URL, f"{asked.approval_id}/again"))
+    made = made.model_copy(update={"decision_id": f"{id}/decision", "bundle_digest": "e" * 64})
+    update = {"approval_id": id, "decision_id": made.decision_id, "digest": "f" * 64}
+    again = asked.model_copy(update=update)
+    await world.append(made, again, correlation_id=asked.intent_id, actor="governance")
+    return again
+
+
 async def auto(world: World, name: str = "revenue-analytics") -> Intent:
     """Queue a tier-2 intent that policy approves by itself."""
     purpose = "Track revenues by source and month and show monthly totals"

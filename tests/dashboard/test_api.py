@@ -1,7 +1,8 @@
 """The dashboard's endpoints and forms, without a browser."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 from domain.governance_events import (
     ApprovalGranted,
     ApprovalRejected,
+    ApprovalRequested,
     DecisionOverridden,
     ModeChanged,
 )
+from infra.ports import Write
 from services.approval_dashboard.service import create
 from services.approval_dashboard.session import KEY_FILE
 from tests.dashboard import story
@@ -104,10 +107,79 @@ async def test_a_question_of_other_policies_than_those_in_force_is_not_approved(
     answer = await world.call("POST", path, {"digest": asked.digest}, token="bob", expect=409)
     assert "the policies changed since it was asked" in answer["detail"]
 
-    again = asked.model_copy(update={"approval_id": "again", "decision_id": "d2"})
-    await world.append(again, correlation_id=asked.intent_id)
-    answer = await world.call("POST", path, {"digest": asked.digest}, token="bob", expect=409)
-    assert "it was asked again since, as again" in answer["detail"]
+    again = await story.ask_again(world, asked)
+    for body in ({"digest": asked.digest}, {}):
+        answer = await world.call("POST", path, body, token="bob", expect=409)
+        assert f"it was asked again since, as {again.approval_id}" in answer["detail"]
+    found = await world.get(f"/api/approvals/{asked.approval_id}")
+    assert (found["approval_id"], found["status"]) == (again.approval_id, "pending")
+
+
+@pytest.mark.parametrize("digest", [True, False])
+async def test_a_no_by_the_id_of_a_question_that_was_asked_again_ends_the_newest(
+    world: World, digest: bool
+) -> None:
+    asked = await story.ask(world)
+    again = await story.ask_again(world, asked)
+    path = f"/api/approvals/{asked.approval_id}/reject"
+    body = {"reason": "not this quarter"} | ({"digest": asked.digest} if digest else {})
+    await world.call("POST", path, body, token="eve", expect=403)
+    other = {**body, "digest": again.digest}  # not what was shown under this id
+    await world.call("POST", path, other, token="bob", expect=409)
+
+    answer = await world.call("POST", path, body, token="bob")
+
+    *_, rejected = await governance_events(world, asked.intent_id)
+    assert isinstance(rejected, ApprovalRejected)
+    assert (rejected.approval_id, rejected.digest) == (again.approval_id, asked.digest)
+    assert (answer["approval_id"], answer["status"]) == (again.approval_id, "rejected")
+    assert (await world.get("/api/approvals/pending"))["items"] == []
+    repeated = await world.call("POST", path, body, token="bob")
+    assert repeated["position"] == answer["position"]
+    await world.call("POST", path, body, token="ann", expect=409)  # it has ended
+
+
+@pytest.mark.parametrize(
+    ("action", "expect"), [("reject", 200), ("approve", 409)], ids=["reject", "approve"]
+)
+async def test_a_question_asked_again_while_it_is_answered_takes_a_no_and_not_a_yes(
+    world: World, monkeypatch: pytest.MonkeyPatch, action: str, expect: int
+) -> None:
+    asked = await story.ask(world)
+    put, answered = world.log.append, asyncio.Event()
+
+    async def just_too_late(writes: Sequence[Write], **given: Any) -> tuple[int, ...]:
+        if not answered.is_set():  # between the dashboard's look and its append
+            answered.set()
+            await story.ask_again(world, asked)
+        return await put(writes, **given)
+
+    monkeypatch.setattr(world.log, "append", just_too_late)
+    path = f"/api/approvals/{asked.approval_id}/{action}"
+    body = {"reason": "no"} if action == "reject" else {}
+    await world.call("POST", path, body, token="bob", expect=expect)
+
+    events = await governance_events(world, asked.intent_id)
+    assert answered.is_set()
+    if action == "approve":
+        assert not any(isinstance(event, ApprovalGranted) for event in events)
+        return
+    *_, again, last = events
+    assert isinstance(again, ApprovalRequested)
+    assert isinstance(last, ApprovalRejected)
+    assert last.approval_id == again.approval_id != asked.approval_id
+
+
+async def test_the_form_of_a_question_that_was_asked_again_still_says_no(world: World) -> None:
+    asked = await story.ask(world)
+    secret = await sign_in(world, "bob")
+    await story.ask_again(world, asked)
+    await world.seen()
+    path, form = f"/approvals/{asked.approval_id}", {"digest": asked.digest, "csrf": secret}
+    assert (await world.client.post(f"{path}/approve", data=form)).status_code == 409
+    answer = await world.client.post(f"{path}/reject", data={**form, "reason": "no"})
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"/?done=rejected&about={asked.intent_id}"
 
 
 async def test_a_rejection_needs_a_reason_and_keeps_it(world: World) -> None:

@@ -268,6 +268,37 @@ def test_changed_policies_may_need_nobody_any_more_or_allow_it_no_more() -> None
         assert made.decision == decision
 
 
+def test_a_no_to_a_question_that_was_asked_again_ends_the_newest_one() -> None:
+    again = decide_anew(under("b2"), fold(ASKED))
+    thrice = (*again, *decide_anew(under("b3"), fold((*ASKED, *again))))
+    newest = thrice[-1]
+    assert isinstance(newest, ApprovalRequested)
+    no = rejected("no").model_copy(update={"approval_id": newest.approval_id})
+    people.given(*ASKED, *thrice).when(reject("no")).then(no)
+    assert standing(fold((*ASKED, *thrice, no))) == "rejected"
+    people.given(*ASKED, *thrice, no).when(reject("no")).then()  # the same once more
+    people.given(*ASKED, *thrice, no).when(grant(question=newest)).then_raises(
+        IllegalTransition, match="ended"
+    )
+
+
+def test_a_no_to_a_question_that_was_asked_again_needs_all_that_any_other_needs() -> None:
+    asked = people.given(*ASKED, *decide_anew(under("b2"), fold(ASKED)))
+    asked.when(reject("no", roles=frozenset())).then_raises(NotAllowed)
+    asked.when(reject("")).then_raises(Invalid, field="reason")
+    asked.when(reject("no", digest="")).then_raises(Invalid, field="digest")
+    asked.when(reject("no", digest="0" * 64)).then_raises(IllegalTransition, match="shown")
+    asked.when(reject("no", at=T0 + DAY)).then_raises(IllegalTransition, match="expired")
+
+
+def test_a_no_is_about_its_attempt_and_to_what_people_still_decide() -> None:
+    later = decide(command("requires_approval", attempt=2), fold(ASKED))
+    people.given(*ASKED, *later).when(reject("no")).then_raises(IllegalTransition, match="newer")
+    for decision in ("auto_approve", "blocked"):
+        made = decide_anew(under("b2", decision), fold(ASKED))
+        people.given(*ASKED, *made).when(reject("no")).then_raises(IllegalTransition, match="newer")
+
+
 def test_the_same_policies_or_a_question_that_is_answered_ask_nothing_again() -> None:
     anew.given(*ASKED).when(under("b1")).then()
     anew.given(*ASKED, granted()).when(under("b2")).then()
