@@ -91,6 +91,9 @@ def evolve(state: State, event: GovernanceEvent) -> State:
         case AlignmentAssessed():
             return replace(state, assessed=event)
         case DecisionMade():
+            # One that asks nobody carries no version: a person's answer may have come in between.
+            if standing(state, attempt=event.attempt) in ("rejected", "expired"):
+                return state
             return replace(state, decision=event, attempt=event.attempt)
         case ApprovalRequested():
             return replace(state, approvals=(*state.approvals, Approval(event)))

@@ -299,6 +299,13 @@ def test_a_no_is_about_its_attempt_and_to_what_people_still_decide() -> None:
         people.given(*ASKED, *made).when(reject("no")).then_raises(IllegalTransition, match="newer")
 
 
+def test_a_decision_that_lets_it_go_on_does_not_outweigh_a_no_that_came_just_before() -> None:
+    made = decide_anew(under("b2", "auto_approve"), fold(ASKED))
+    for end, how in ((rejected("no"), "rejected"), (EXPIRED, "expired")):
+        assert standing(fold((*ASKED, end, *made))) == how
+        assert not cleared(fold((*ASKED, end, *made)))
+
+
 def test_the_same_policies_or_a_question_that_is_answered_ask_nothing_again() -> None:
     anew.given(*ASKED).when(under("b1")).then()
     anew.given(*ASKED, granted()).when(under("b2")).then()
