@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from infra.settings import BASE_PORTS
-from tests.integration.system import System, running
+from tests.integration.system import System, running, until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "revenue-analytics.json"
@@ -183,11 +183,29 @@ def test_specs_builds_and_deployments(completed: dict[str, Any], ask: Asked) -> 
     ask.stream(EXECUTOR, f"{build}/stream")
 
 
+def _in_force(waiting: str, ask: Asked) -> dict[str, Any]:
+    """The open question under the policies of now: an adoption puts it again a moment later."""
+    bundle = ask(GOVERNANCE, "GET /governance/policies")["bundle_digest"]
+    found: list[dict[str, Any]] = []
+
+    def asked() -> bool:
+        items = ask(DASHBOARD, "GET /api/approvals/pending")["items"]
+        found[:] = [item for item in items if item["intent_id"] == waiting]
+        return any(_bundle(item) == bundle for item in found)
+
+    def _bundle(item: dict[str, Any]) -> str:
+        decision = f"{item['decision_id']}?after={item['position']}"
+        return str(ask(GOVERNANCE, f"GET /governance/decisions/{decision}")["bundle_digest"])
+
+    until(asked, timeout_s=30)
+    (question,) = found
+    return question
+
+
 def test_people(waiting: str, ask: Asked) -> None:
     assert "<html" in ask(DASHBOARD, "GET /")
     ask(DASHBOARD, "GET /api/dashboard/summary")
-    pending = ask(DASHBOARD, "GET /api/approvals/pending")["items"]
-    (question,) = [item for item in pending if item["intent_id"] == waiting]
+    question = _in_force(waiting, ask)
     path = f"/api/approvals/{question['approval_id']}"
     ask(DASHBOARD, f"POST {path}/reject", {}, status=422)
     ask(DASHBOARD, f"POST {path}/reject", {"reason": "not now"}, keys="position")
