@@ -15,7 +15,7 @@ import typer
 from domain.event import Event
 from domain.recorded import Recorded
 from infra.clock import SystemClock
-from infra.http.stream import as_json as event_json
+from infra.event_json import as_json as event_json
 from infra.ports import Context, EventLog, Service
 from infra.replay import Digests, compare, digests, position_at, replay
 from infra.settings import BASE_PORTS

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.markdown import Markdown
 
 from infra.settings import BASE_PORTS
 from phoenix.cli.client import Client, NotReachable
@@ -148,6 +147,8 @@ def ssot(
     if md:
         raw(markdown)
     else:
+        from rich.markdown import Markdown  # else every command starts later for it
+
         out.print(Markdown(markdown))
 
 

@@ -1,6 +1,8 @@
 """Every command that users and programs rely on exists, explains itself and speaks JSON."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,3 +118,11 @@ def test_the_tests_of_a_bundle_are_run_without_a_system(
     assert "do not come out" in said.err
     wrong = [t["name"] for t in json.loads(said.out)["tests"] if t["found"] != t["wanted"]]
     assert wrong == ["misaligned is blocked", "misaligned is blocked even by the bold"]
+
+
+def test_a_command_starts_without_what_only_services_need() -> None:
+    said = (
+        "import sys, phoenix.cli; print({'litestar', 'uvicorn', 'rich.markdown'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
