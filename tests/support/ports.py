@@ -1,18 +1,26 @@
 """Free ports for what a test starts.
 
-Each search begins at a random place: runs side by side, and calls soon after one another, hardly
-ever find the same port before it is bound.
+Whoever is given a port has half a minute to bind it before another call may find it free, also one
+of another process: tests run side by side, and a whole system takes a while to bind all of its.
 """
 
 import contextlib
+import fcntl
+import json
+import os
 import random
 import socket
+import tempfile
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from infra.settings import BASE_PORTS, NATS_PORT, PORT_STEP
 
 PORTS = range(20_000, 32_000)  # below the ports that the system hands out for connections
 _GENERATED = range(8300, 8303)
+_GIVEN_S = 30.0
+_GIVEN = Path(tempfile.gettempdir()) / f"phoenix-test-ports-{os.getuid()}.json"
 _SHIFTS = range(PORTS.start - min(BASE_PORTS.values()), PORTS.stop - 9000 - 2 * PORT_STEP)
 
 
@@ -39,10 +47,27 @@ def _slots(base: int, instances: int) -> list[int]:
 
 
 def _first(places: range, ports: Callable[[int], list[int]]) -> int:
-    for place in _from_anywhere(places):
-        if all(map(_free, ports(place))):
-            return place
+    with _given() as given:
+        for place in _from_anywhere(places):
+            wanted = ports(place)
+            if not given.keys() & set(wanted) and all(map(_free, wanted)):
+                given.update(dict.fromkeys(wanted, time.time()))
+                return place
     raise RuntimeError("no free ports")
+
+
+@contextlib.contextmanager
+def _given() -> Iterator[dict[int, float]]:
+    """Ports given lately, with the time; what is added is kept for every process of this user."""
+    with _GIVEN.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        since = time.time() - _GIVEN_S
+        stored = json.loads(file.read() or "{}")
+        given = {int(port): at for port, at in stored.items() if at > since}
+        yield given
+        file.truncate(0)
+        file.write(json.dumps(given))
 
 
 def _from_anywhere(places: range) -> Iterator[int]:
