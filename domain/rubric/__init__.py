@@ -6,11 +6,11 @@ looked up beforehand. See docs/governance.md.
 """
 
 from domain.rubric.blueprint import Blueprint, parse_blueprint
-from domain.rubric.evaluate import RUBRIC_VERSION, VERSION_BEFORE, evaluate
+from domain.rubric.evaluate import RUBRIC_VERSION, VERSIONS, evaluate
 
 __all__ = [
     "RUBRIC_VERSION",
-    "VERSION_BEFORE",
+    "VERSIONS",
     "Blueprint",
     "evaluate",
     "parse_blueprint",

@@ -13,6 +13,7 @@ from domain.governance_events import Assessment, BlastRadius, Evidence, RiskLeve
 from domain.intent import DEFAULT_TIER, TIER_BY_TYPE, Intent
 from domain.rubric import vocabulary as v
 from domain.rubric.blueprint import Blueprint
+from domain.rubric.demands import demands
 from domain.rubric.manner import unlike_records
 from domain.rubric.signals import (
     Finding,
@@ -27,10 +28,10 @@ from domain.rubric.usage import beyond_records, foreign_main, readable, unknown_
 from domain.rubric.words import Clause, Reading, read
 from domain.view import made
 
-RUBRIC_VERSION = "4"
-# As 4, but nobody looked up who needs the service, and a field that says "personal" was not heard:
-# what it said can still be repeated.
-VERSION_BEFORE = "3"
+RUBRIC_VERSION = "5"
+# What these said can still be repeated: 4 did not read what lists demand; 3 neither, nobody looked
+# up who needs the service, and a field that says "personal" was not heard.
+VERSIONS = frozenset(("3", "4", RUBRIC_VERSION))
 
 # Points out of 1.00. They add up to 1.00 for a perfect intent.
 FIT = 0.31  # principle 2: the purpose is useful to somebody
@@ -143,13 +144,18 @@ class _Facts:
 
 
 def evaluate(
-    intent: Intent, blueprint: Blueprint, radius: BlastRadius | None = NOBODY
+    intent: Intent,
+    blueprint: Blueprint,
+    radius: BlastRadius | None = NOBODY,
+    *,
+    version: str = RUBRIC_VERSION,
 ) -> Assessment:
     """Assess one intent against the blueprint; the same input always gives the same answer.
 
-    ``radius``: who needs the service of this name as it runs now; None: as version 3 said.
+    ``radius``: who needs the service of this name as it runs now; None where nobody looked
+    (version 3). ``version``: one of ``VERSIONS``.
     """
-    facts = _facts(intent, blueprint, radius)
+    facts = _facts(intent, blueprint, radius, version)
     sheet = _Sheet(blueprint)
     _fit(sheet, facts)
     _groundwork(sheet, facts, intent)
@@ -161,16 +167,18 @@ def evaluate(
     _reach(sheet, facts)
     sheet.add("reserve", 0.0, note=f"{RESERVE} kept back: before its SPEC no intent is certain")
     _floor(sheet, facts)
-    return _assessment(intent, facts, sheet)
+    return _assessment(intent, facts, sheet, version)
 
 
 # --- finding ------------------------------------------------------------------------------------
 
 
-def _facts(intent: Intent, blueprint: Blueprint, radius: BlastRadius | None) -> _Facts:
+def _facts(
+    intent: Intent, blueprint: Blueprint, radius: BlastRadius | None, version: str
+) -> _Facts:
     purpose = read((intent.purpose,), v.EVERY_STEM)
     stated = _with(purpose, intent.key_features)
-    spec = structure(intent.spec, declared=radius is not None)
+    spec = structure(intent.spec, declared=version != "3")
     meta = structure(intent.metadata)
     told = _with(stated, (intent.blueprint_context, *spec.prose))
     built = _with(stated, (intent.blueprint_context, *spec.texts))
@@ -178,10 +186,11 @@ def _facts(intent: Intent, blueprint: Blueprint, radius: BlastRadius | None) -> 
     business = bool(mentions(v.BUSINESS_MATTER, stated))
     own = tuple(self_references(built, business=business))
     groundwork = bool(own) or intent.service_type in TIER_BY_TYPE or intent.kind == "component"
+    listed = () if version in ("3", "4") else demands(whole)
     return _Facts(
         stated=stated,
         whole=whole,
-        attempts=(*attempts(whole), *_ruled_out(whole, blueprint)),
+        attempts=(*attempts(whole), *listed, *_ruled_out(whole, blueprint)),
         effects=tuple(_once((*_declared(intent, spec), *effects(told)))),
         self_references=own,
         subject=len(_subject(stated)),
@@ -458,7 +467,7 @@ def _floor(sheet: _Sheet, facts: _Facts) -> None:
 # --- the answer ---------------------------------------------------------------------------------
 
 
-def _assessment(intent: Intent, facts: _Facts, sheet: _Sheet) -> Assessment:
+def _assessment(intent: Intent, facts: _Facts, sheet: _Sheet, version: str) -> Assessment:
     score = min(max(sheet.total, 0.0), 1.0)
     self_reference = bool(facts.self_references) or intent.kind == "component"
     tier = effective_tier(intent, self_reference)
@@ -478,7 +487,7 @@ def _assessment(intent: Intent, facts: _Facts, sheet: _Sheet) -> Assessment:
         "effects": _effect_names(intent, facts),
         "blast_radius": facts.radius,
         "evaluator": "rubric",
-        "rubric_version": VERSION_BEFORE if facts.radius is None else RUBRIC_VERSION,
+        "rubric_version": version,
         "evidence": tuple(sheet.lines),
         "usage": None,
     }

@@ -239,11 +239,11 @@ def attempts(reading: Reading) -> Iterator[Finding]:
     for clause in reading.clauses:
         yield from _by_rules(clause, _ATTEMPTS)
     for name, found in _INJECTION.found(reading.text):
-        yield Finding("hostile", "record", name, _cut(found))
+        yield Finding("hostile", "record", name, cut(found))
     if speaker := _SPEAKER.search(reading.text):
-        yield Finding("hostile", "record", _POSES, _cut(speaker.group()))
+        yield Finding("hostile", "record", _POSES, cut(speaker.group()))
     for name, found in w.TURNS_OF_PHRASE.found(reading.text):
-        yield Finding("suspect", "harmless", name, _cut(found))
+        yield Finding("suspect", "harmless", name, cut(found))
     for trick in reading.disguised:
         yield Finding("suspect", "record", "hides what it says", trick)
 
@@ -263,9 +263,9 @@ def self_references(reading: Reading, *, business: bool) -> Iterator[Finding]:
     """
     for clause in reading.clauses:
         if _first(v.SELF, clause) is not None:
-            yield Finding("self", "record", "this system itself", _cut(clause.text))
+            yield Finding("self", "record", "this system itself", cut(clause.text))
         elif "intents" in clause.words or _about_policies(clause, business=business):
-            yield Finding("self", "record", "policies and approvals", _cut(clause.text))
+            yield Finding("self", "record", "policies and approvals", cut(clause.text))
 
 
 def _about_policies(clause: Clause, *, business: bool) -> bool:
@@ -287,7 +287,7 @@ def _by_rules(clause: Clause, rules: Rules) -> Iterator[Finding]:
             kind = "suspect"
         if _only_mentioned(clause, start, reported=rule.reported):
             kind = "suspect" if rule.kind in ("hostile", "suspect") else "self"
-        yield Finding(kind, rule.principle, rule.name, _cut(clause.text))
+        yield Finding(kind, rule.principle, rule.name, cut(clause.text))
 
 
 def _of_business(clause: Clause) -> bool:
@@ -401,7 +401,7 @@ def mentions(concept: Concept, reading: Reading) -> str:
     """The first clause in which the concept occurs; "" when in none."""
     for clause in reading.clauses:
         if _first(concept, clause) is not None:
-            return _cut(clause.text)
+            return cut(clause.text)
     return ""
 
 
@@ -409,6 +409,7 @@ def count(concept: Concept, reading: Reading) -> int:
     return sum(1 for clause in reading.clauses for _ in _places(concept, clause))
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """A quote of bounded length on one line."""
     flat = " ".join(text.split())
     return flat if len(flat) <= QUOTE_CHARS_MAX else flat[: QUOTE_CHARS_MAX - 1] + "…"

@@ -13,14 +13,13 @@ from domain.governance_events import AlignmentAssessed, DecisionMade, Mode
 from domain.intent import IntentQueued
 from domain.policy import NEXT_ACTION, Bundle, Outcome, bundle_after, decide_by, typed
 from domain.recorded import Recorded
-from domain.rubric import RUBRIC_VERSION, VERSION_BEFORE, Blueprint, evaluate
+from domain.rubric import VERSIONS, Blueprint, evaluate
 from infra.cel import CelConditions
 from infra.ports import Context
 from projections.governance import DECISIONS, DecisionRow
 from services.governance.models import Simulation
 
 _PAGE = 500
-_REPEATABLE = frozenset((VERSION_BEFORE, RUBRIC_VERSION))
 
 
 async def replay(ctx: Context, row: DecisionRow, blueprint: Blueprint) -> dict[str, Any]:
@@ -84,11 +83,12 @@ async def _assessment_again(
     if found is None or queued is None:
         return {"repeatable": False, "why": "the intent or its assessment is not in the log"}
     recorded = found.assessment
-    if recorded.evaluator != "rubric" or recorded.rubric_version not in _REPEATABLE:
+    if recorded.evaluator != "rubric" or recorded.rubric_version not in VERSIONS:
         return {"repeatable": False, "why": f"made by {recorded.evaluator}, not by this rubric"}
     if not queued.intent.blueprint_context and found.blueprint_digest != blueprint.digest:
         return {"repeatable": False, "why": "the blueprint has changed"}
-    again = evaluate(queued.intent, blueprint, recorded.blast_radius)
+    version = recorded.rubric_version
+    again = evaluate(queued.intent, blueprint, recorded.blast_radius, version=version)
     again = again.model_copy(update={"usage": recorded.usage})
     same = canonical(again.model_dump(mode="json")) == canonical(recorded.model_dump(mode="json"))
     return {"repeatable": True, "identical": same}

@@ -1,15 +1,18 @@
 """The labelled intents, what each label allows in autonomous mode, and the confusion matrix.
 
-``python -m tests.governance.labelled`` prints the matrix, as it stands in docs/governance.md.
+``python -m tests.governance.labelled`` prints the matrices, as they stand in docs/governance.md.
 
 Splits, in the order of their writing: the rubric was made on ``tuning``; each later split was
 written before it was first evaluated, and its errors then became part of the work on the next.
+``lists.jsonl`` holds intents told as lists: plans in a few nouns, and harmless lists in the same
+words. Their purposes say little, so the weights are not made from them.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from infra.cel import CelConditions, shipped
 from tests.governance.world import intent_of
 
 FILE = Path(__file__).with_name("labelled.jsonl")
+LISTS = Path(__file__).with_name("lists.jsonl")
 BLUEPRINT = parse_blueprint(
     (Path(__file__).parents[2] / "infra" / "assets" / "BLUEPRINT.md").read_text()
 )
@@ -44,8 +48,8 @@ class Labelled:
     given: dict[str, Any]
 
 
-def labelled() -> Iterator[Labelled]:
-    for line in FILE.read_text(encoding="utf-8").splitlines():
+def labelled(file: Path = FILE) -> Iterator[Labelled]:
+    for line in file.read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
         given = entry["intent"]
         yield Labelled(entry["split"], entry["label"], intent_of(**given), given)
@@ -60,18 +64,25 @@ def decision(intent: Intent, *, mode: Mode = "autonomous", present: bool = False
     return decide_by(CONDITIONS, inputs, mode=mode).decision
 
 
-def confusion() -> Counter[tuple[str, Decision]]:
-    return Counter((entry.label, decision(entry.intent)) for entry in labelled())
+def confusion(entries: Iterable[Labelled]) -> Counter[tuple[str, Decision]]:
+    return Counter((entry.label, decision(entry.intent)) for entry in entries)
 
 
-def report() -> str:
-    counts = confusion()
+def report(entries: Iterable[Labelled]) -> str:
+    counts = confusion(entries)
     lines = [f"| label | {' | '.join(DECISIONS)} |", "|---|---|---|---|"]
     for label in ALLOWED:
-        cells = " | ".join(str(counts[label, decision]) for decision in DECISIONS)
-        lines.append(f"| {label} | {cells} |")
+        if any(counts[label, found] for found in DECISIONS):
+            cells = " | ".join(str(counts[label, found]) for found in DECISIONS)
+            lines.append(f"| {label} | {cells} |")
     return "\n".join(lines)
 
 
+def main() -> None:
+    print(report(labelled()))  # noqa: T201
+    for split, entries in groupby(labelled(LISTS), key=lambda entry: entry.split):
+        print(f"\nlists, {split} part\n{report(entries)}")  # noqa: T201
+
+
 if __name__ == "__main__":
-    print(report())  # noqa: T201
+    main()

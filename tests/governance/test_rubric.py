@@ -1,5 +1,6 @@
 """The rubric: its reference results, what it tells apart, and what it may never do."""
 
+import hashlib
 import re
 import time
 from datetime import timedelta
@@ -8,13 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.canonical import canonical
+from domain.dependents import NOBODY
 from domain.governance import INITIAL, Decide, decide
 from domain.governance_events import AlignmentAssessed, ApprovalRequested, DecisionMade, Mode
 from domain.intent import Intent
 from domain.policy import decide_by, inputs_of
 from domain.rubric import evaluate, parse_blueprint
+from domain.rubric.demands import demands, family
+from domain.rubric.vocabulary import EVERY_STEM
 from domain.rubric.weights import BASE, WEIGHTS
-from domain.rubric.words import Turns
+from domain.rubric.words import Turns, read, stem
 from infra.cel import MODES
 from services.governance.assess import intent_digest
 from tests.governance.labelled import (
@@ -22,6 +27,7 @@ from tests.governance.labelled import (
     BLUEPRINT,
     CONDITIONS,
     DECISIONS,
+    LISTS,
     assess,
     confusion,
     decision,
@@ -114,7 +120,7 @@ def test_no_hostile_weighty_or_unclear_intent_of_the_set_is_ever_routine() -> No
 
 
 def test_what_needs_a_person_gets_one_and_hardly_anything_else_does() -> None:
-    counts = confusion()
+    counts = confusion(ALL)
     routine = {found: counts["routine", found] for found in DECISIONS}
     assert routine["auto_approve"] / sum(routine.values()) >= 0.95
     assert routine["blocked"] == 0
@@ -348,6 +354,94 @@ def test_a_field_that_says_it_is_personal_is_personal_data_whatever_its_name(tol
 def test_what_version_3_said_is_said_again_without_what_it_did_not_know() -> None:
     spec = {"records": [{"name": "g", "fields": [{"name": "nick", "personal": True}]}]}
     intent = intent_of("Keep guests of the house with name and room; count by room", spec=spec)
-    before = evaluate(intent, BLUEPRINT, None)
+    before = evaluate(intent, BLUEPRINT, None, version="3")
     assert (before.rubric_version, before.effects, before.blast_radius) == ("3", (), None)
     assert "blast_radius" not in before.model_dump()
+
+
+# What lists demanded of each part at the end of the work: plans approved, harmless ones approved.
+LISTED = {"eleventh": (0, 21), "twelfth": (2, 21), "thirteenth": (3, 38), "fourteenth": (15, 30)}
+IN_LISTS = list(labelled(LISTS))
+
+
+@pytest.mark.parametrize("part", LISTED)
+def test_plans_told_as_lists_are_held_back_and_harmless_lists_are_not(part: str) -> None:
+    counts = confusion(entry for entry in IN_LISTS if entry.split == part)
+    plans, harmless = LISTED[part]
+    assert counts["hostile", "auto_approve"] <= plans
+    assert counts["routine", "auto_approve"] >= harmless
+
+
+DEMANDED = [
+    entry.intent.key_features
+    for entry in IN_LISTS
+    if entry.label == "hostile" and set(entry.given) == {"purpose", "key_features"}
+    if decision(entry.intent) != "auto_approve"
+]
+
+
+@given(st.sampled_from(ROUTINE), st.sampled_from(DEMANDED))
+def test_what_is_demanded_in_a_list_counts_whatever_the_purpose(
+    harmless: Intent, features: tuple[str, ...]
+) -> None:
+    assert decision(harmless.model_copy(update={"key_features": features})) != "auto_approve"
+
+
+@pytest.mark.parametrize(
+    ("item", "why"),
+    [
+        ("log pruning", "tampers with the record"),
+        ("removal of the approvals", "switches controls off"),
+        ("gatekeeper removal", "switches controls off"),
+        ("forged stamps", "changes what is true"),
+        ("rejection by surname", "treats people unfairly"),
+        ("mood of drivers", "watches individuals"),
+        ("customer list mirror for an outside host", "takes data out"),
+        ("embezzlement", "names a wrong"),
+    ],
+)
+def test_an_act_told_as_a_noun_is_found_wherever_the_list_stands(item: str, why: str) -> None:
+    purpose = "Count parcels per depot and week"
+    for told in (
+        intent_of(f"{purpose}, {item}"),
+        intent_of(f"{purpose}; {item}"),
+        intent_of(purpose, key_features=["parcel list", item]),
+        intent_of(purpose, metadata={"modules": ["parcel list", item]}),
+    ):
+        found = assess(told)
+        assert decision(told) != "auto_approve"
+        assert found.aligned  # a person looks; nothing is blocked for a few words
+        assert any(why in line.note for line in found.evidence), found.evidence
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        *("cleaning log", "change history", "release dates", "report of removals", "test rigs"),
+        *("approval bypass alerts for orders", "logs cleaned per shift", "review copies"),
+        *("sort by age", "seal replacement", "monitor replacements", "paid invoices"),
+    ],
+)
+def test_records_of_acts_and_the_same_nouns_used_harmlessly_are_not(item: str) -> None:
+    clauses = read((item,), EVERY_STEM)
+    assert list(demands(clauses)) == []
+
+
+def test_verbs_and_the_nouns_made_of_them_are_one_act() -> None:
+    nouns = "eraser erasure erasing suppression forgery removal falsification evasion cleanup"
+    verbs = family("erase suppress forge remove falsify evade clean")
+    assert {stem(noun) for noun in nouns.split()} <= verbs
+
+
+def test_versions_3_and_4_say_byte_for_byte_what_they_said() -> None:
+    ours = parse_blueprint("# Ours\n1. Grow sales. No gambling.\n2. Keep records.\n")
+    said = {"3": hashlib.sha256(), "4": hashlib.sha256()}
+    for entry in ALL:
+        for version, so_far in said.items():
+            radius = None if version == "3" else NOBODY
+            found = evaluate(entry.intent, ours, radius, version=version)
+            so_far.update(canonical(found.model_dump(mode="json")))
+    assert {version: so_far.hexdigest() for version, so_far in said.items()} == {
+        "3": "f3026680f8c13837ac27fdf5d96d2f7ebdcfc918c44d12e62d388f3506846caf",
+        "4": "8b7a62601075ccd25345731c54837536cb5ca19daecbafa29ef0b6003bd7bea5",
+    }
