@@ -595,7 +595,7 @@ class AuditRow(Value):
     summary: str
 
 
-_AUDITED = (
+AUDITED = (
     DecisionMade,
     DecisionOverridden,
     ApprovalRequested,
@@ -626,12 +626,13 @@ def _fold_audit(row: AuditRow | None, recorded: Recorded[Any], _: str) -> AuditR
         "actor": recorded.actor,
         "intent_id": getattr(event, "intent_id", ""),
         "decision_id": getattr(event, "decision_id", ""),
-        "summary": _summary(event),
+        "summary": summary(event),
     }
     return made(AuditRow, values)
 
 
-def _summary(event: Any) -> str:
+def summary(event: Any) -> str:
+    """One line for people on an event that governance's audit lists."""
     match event:
         case DecisionMade():
             return f"{event.decision}: {event.reasoning}"
@@ -679,7 +680,7 @@ AUDIT: Table[AuditRow] = Table(
     version=2,
     subjects=("events.governance.>",),
     row=AuditRow,
-    events=_AUDITED,
+    events=AUDITED,
     keys=_audit_keys,
     fold=_fold_audit,
     once=True,

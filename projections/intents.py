@@ -533,7 +533,9 @@ def _began(event: IntentQueued) -> str:
 
 def _assessed(event: AlignmentAssessed) -> str:
     a = event.assessment
-    return f"alignment {a.alignment_score:.2f}, {a.risk_level} risk, by {a.evaluator}"
+    why = a.usage.fallback_reason if a.usage else ""
+    alone = f" (no verdict of the model: {why})" if why else ""
+    return f"alignment {a.alignment_score:.2f}, {a.risk_level} risk, by {a.evaluator}{alone}"
 
 
 def _scored(event: SpecVerified | SpecOptimized) -> str:
@@ -604,7 +606,7 @@ INTENTS = Table(
 )
 TIMELINE = Table(
     name="timeline",
-    version=2,
+    version=3,
     subjects=INTENT_SUBJECTS,
     row=TimelineRow,
     keys=_timeline_keys,

@@ -26,11 +26,13 @@ from domain.governance_events import (
 from domain.intent import Intent
 from domain.rubric import Blueprint, evaluate
 from domain.rubric.evaluate import ALIGNED
+from infra.claude.patience import asked_for_s, passes, wait_s
 from infra.claude.prompt import Verdict, system_blocks, user_text
 
 RISKS: tuple[RiskLevel, ...] = ("low", "medium", "high", "critical")
 MAX_TOKENS = 4000
 _FAILURES_BEFORE_REST = 3
+_REST_MAX_S = 300.0  # longest that the model is left alone because it asks for it
 _TO_CACHE, _FROM_CACHE = 1.25, 0.1  # of the price of reading: into the prompt cache, out of it
 _log = structlog.get_logger(__name__)
 
@@ -52,11 +54,16 @@ class Prices:
 
 
 class NoVerdict(Exception):
-    """The model gave no usable answer; the text says why. ``attempts``: how often it was asked."""
+    """The model gave no usable answer; the text says why."""
 
-    def __init__(self, reason: str, *, attempts: int = 1) -> None:
-        super().__init__(reason)
-        self.attempts = attempts
+
+@dataclass(slots=True)
+class _Call:
+    """One assessment's conversation with the model: when it must be over, and how it went."""
+
+    until: float  # monotonic
+    attempts: int = 0
+    failed: str = ""  # what the last try that failed said
 
 
 class ClaudeEvaluator:
@@ -104,24 +111,29 @@ class ClaudeEvaluator:
             return _fallback(floor, Usage(model=self._model), "the model is left alone for a while")
         usage = Usage(model=self._model)
         started = time.monotonic()
+        call = _Call(until=started + self._budget_s)
+        verdict, reason = None, ""
         try:
             async with asyncio.timeout(self._budget_s):
                 request = await self._request(intent, radius)
                 usage = Usage(model=self._model, prompt_digest=digest(request))
-                message, usage = await self._ask(request, usage)
-            verdict = _verdict(message)  # whatever it says was paid for, so usage is known first
+                message = await self._ask(request, call)
+            usage = self._paid(message, usage)  # whatever it says, before it is judged
+            verdict = _verdict(message)
         except TimeoutError:
-            return self._failed(floor, usage, f"no answer within {self._budget_s:g} s", started)
+            before = f"; before: {call.failed}" if call.failed else ""
+            reason = f"no answer within {self._budget_s:g} s{before}"
         except NoVerdict as error:
-            tried = max(usage.attempts, error.attempts)
-            usage = usage.model_copy(update={"attempts": tried})
-            return self._failed(floor, usage, str(error), started)
+            reason = str(error)
         except Exception as error:  # the model's side is foreign: nothing of it stops governance
             reason = f"{type(error).__name__}: {error}"
-            return self._failed(floor, usage, reason, started)
-        self._failures = 0
         latency = round((time.monotonic() - started) * 1000)
-        return above(floor, verdict, usage.model_copy(update={"latency_ms": latency}))
+        took = {"latency_ms": latency, "attempts": max(1, call.attempts)}
+        usage = usage.model_copy(update=took)
+        if verdict is None:
+            return self._failed(floor, usage, reason)
+        self._failures = 0
+        return above(floor, verdict, usage)
 
     async def probe(self) -> str:
         """One small call that shows whether key, model and network work; returns the model's id.
@@ -160,25 +172,52 @@ class ClaudeEvaluator:
             },
         }
 
-    async def _ask(self, request: dict[str, Any], usage: Usage) -> tuple[Any, Usage]:
+    async def _ask(self, request: dict[str, Any], call: _Call) -> Any:
+        """The model's message, asked for again while a fault may pass and the budget lasts."""
         sdk = await self._sdk()
-        try:
-            raw = await self._client.messages.with_raw_response.create(**request)
-            message = await raw.parse()
-        except sdk.AnthropicError as error:
-            raise NoVerdict(_reason(error), attempts=_attempts(error)) from error
-        if getattr(message, "usage", None) is None:
+        while True:
+            call.attempts += 1
+            try:
+                return await self._client.messages.create(**request)
+            except sdk.AnthropicError as error:
+                call.failed = _reason(error)
+                if call.attempts > self._retries or not passes(error):
+                    raise NoVerdict(call.failed) from error
+                pause_s = wait_s(error, call.attempts)
+                self._spare(error, call)
+            await asyncio.sleep(pause_s)
+
+    def _spare(self, error: Any, call: _Call) -> None:
+        """End at once what the other side asks to wait for longer than the budget lasts, and let
+        the model alone for that long: asking earlier would be of no use to anybody.
+
+        Raises:
+            NoVerdict: it asks for longer.
+        """
+        asked_s = asked_for_s(error)
+        ready = time.monotonic() + asked_s
+        if ready >= call.until:
+            self._rest_until = max(self._rest_until, min(ready, time.monotonic() + _REST_MAX_S))
+            raise NoVerdict(f"{call.failed}, which asks to wait {asked_s:g} s") from error
+
+    def _paid(self, message: Any, usage: Usage) -> Usage:
+        """What a message took, by its own account.
+
+        Raises:
+            NoVerdict: it is no message at all.
+        """
+        used = getattr(message, "usage", None)
+        if used is None:
             raise NoVerdict("the answer is no message of the Messages API")
         paid = {
             "model": str(message.model),
             "message_id": str(message.id),
-            "input_tokens": message.usage.input_tokens,
-            "output_tokens": message.usage.output_tokens,
-            "cached_tokens": message.usage.cache_read_input_tokens or 0,
-            "attempts": 1 + int(raw.retries_taken),
-            "cost_usd": self._prices.of(message.usage) if self._prices else None,
+            "input_tokens": used.input_tokens,
+            "output_tokens": used.output_tokens,
+            "cached_tokens": used.cache_read_input_tokens or 0,
+            "cost_usd": self._prices.of(used) if self._prices else None,
         }
-        return message, usage.model_copy(update=paid)
+        return usage.model_copy(update=paid)
 
     async def _sdk(self) -> Any:
         """The SDK, imported where it is used (it takes seconds) and not on the event loop."""
@@ -187,19 +226,18 @@ class ClaudeEvaluator:
             self._client = sdk.AsyncAnthropic(
                 api_key=self._api_key,
                 base_url=self._base_url,
-                max_retries=self._retries,
+                max_retries=0,  # asked again in ``_ask``, which knows how long there is
                 timeout=self._budget_s,
             )
         return sdk
 
-    def _failed(self, floor: Assessment, usage: Usage, reason: str, started: float) -> Assessment:
+    def _failed(self, floor: Assessment, usage: Usage, reason: str) -> Assessment:
         self._failures += 1
         if self._failures >= _FAILURES_BEFORE_REST:
             self._failures = 0
             self._rest_until = time.monotonic() + self._rest_s
         _log.warning("model_gave_no_verdict", reason=reason, model=self._model)
-        latency = round((time.monotonic() - started) * 1000)
-        return _fallback(floor, usage.model_copy(update={"latency_ms": latency}), reason)
+        return _fallback(floor, usage, reason)
 
 
 def above(floor: Assessment, verdict: Verdict, usage: Usage) -> Assessment:
@@ -262,12 +300,6 @@ def _verdict(message: Any) -> Verdict:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise NoVerdict(f"the answer does not fit the form: {place} {first['msg']}") from error
-
-
-def _attempts(error: Exception) -> int:
-    """How often the SDK has tried; it numbers its retries in the request's headers."""
-    request = getattr(error, "request", None)
-    return 1 + int(request.headers.get("x-stainless-retry-count", 0)) if request else 1
 
 
 def _reason(error: Exception) -> str:

@@ -25,10 +25,14 @@ from phoenix.cli.audit_filter import Filter, type_named
 from phoenix.cli.client import Client, NotReachable
 from phoenix.cli.log import Session, in_session
 from phoenix.cli.output import AsJson, err, moment, out, show, table, text
+from projections.governance import AUDITED
+from projections.governance import summary as governed
+from projections.intents import summary
 
 app = typer.Typer(help="Read, replay, prove and move the log.", no_args_is_help=True)
 audit_proof.register(app)
 
+SAID_CHARS_MAX = 240
 _SUBJECTS = ("intents.>", "events.>")
 
 
@@ -44,7 +48,7 @@ def show_(
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """Print events of the log, oldest first (JSON: one event a line)."""
+    """Print events of the log and what they say, oldest first (JSON: one event a line, whole)."""
     begin = moment(since, "--since") if since else None
     end = moment(until, "--until") if until else None
     if begin and end and end < begin:
@@ -71,11 +75,19 @@ def show_(
             sys.stdout.write(json.dumps(item) + "\n")
         else:
             name = recorded.event.type.split(".")[0]
-            out.print(
+            line = (
                 f"{recorded.position:>8}  {recorded.event.at:%Y-%m-%d %H:%M:%S}  {name:<20}"
-                f" {text(recorded.actor):<18} {text(recorded.subject)}",
-                soft_wrap=True,
+                f" {text(recorded.actor):<18} {text(recorded.subject)}  {text(_says(recorded))}"
             )
+            out.print(line.rstrip(), soft_wrap=True)
+
+
+def _says(recorded: Recorded[Event]) -> str:
+    """What an event says, in a line; "" when its type says it all."""
+    event = recorded.event
+    said = governed(event) if isinstance(event, AUDITED) else summary(event)
+    flat = " ".join(said.split())
+    return flat if len(flat) <= SAID_CHARS_MAX else flat[: SAID_CHARS_MAX - 1] + "…"
 
 
 @app.command(name="replay")

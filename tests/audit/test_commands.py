@@ -152,6 +152,13 @@ def test_a_wrong_value_of_a_filter_is_wrong_usage_and_named(
     assert options[-2] in done.output
 
 
+def test_each_line_says_what_its_event_says(system: System) -> None:
+    lines = system.phoenix("audit", "show", "--type", "LeadershipTaken").splitlines()
+    assert lines[0].endswith("events.leadership.registry  first start")
+    lines = system.phoenix("audit", "show", "--type", "InstanceReady").splitlines()
+    assert lines[0].endswith("events.instance.registry")
+
+
 def test_a_replay_compares_the_services_that_run_and_names_the_others(system: System) -> None:
     answer = system.json("audit", "replay")
     assert [row["service"] for row in answer["services"]] == ["registry"]

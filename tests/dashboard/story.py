@@ -19,6 +19,7 @@ from domain.governance_events import (
     ModeChanged,
     Policy,
     PolicyAdopted,
+    Usage,
 )
 from domain.intent import Intent, IntentQueued
 from tests.registry.world import World, leads, ready, started
@@ -119,6 +120,7 @@ async def ask(
     quorum: int = 1,
     ttl: timedelta = timedelta(hours=72),
     warning: str = "",
+    usage: Usage | None = None,
 ) -> ApprovalRequested:
     """Queue a tier-0 intent and ask people about it; return the question."""
     asked = intent(name, purpose=purpose, by=by)
@@ -143,8 +145,10 @@ async def ask(
         tier=0,
         warning=warning,
     )
+    assessed = _assessed(asked, score=0.95, at=at)
+    told = assessed.assessment.model_copy(update={"usage": usage})
     await world.append(
-        _assessed(asked, score=0.95, at=at),
+        assessed.model_copy(update={"assessment": told}),
         made,
         request,
         correlation_id=asked.intent_id,

@@ -16,6 +16,7 @@ from domain.governance_events import (
     ApprovalRequested,
     DecisionOverridden,
     ModeChanged,
+    Usage,
 )
 from infra.ports import Write
 from services.approval_dashboard.service import create
@@ -374,6 +375,28 @@ async def test_what_an_intent_says_is_text_and_never_markup(world: World) -> Non
         page = await world.get(path)
         assert "<script>alert" not in page
         assert "&lt;script&gt;alert(1)" in page
+
+
+async def test_the_pages_say_that_a_model_was_asked_in_vain_and_what_it_took(world: World) -> None:
+    usage = Usage(
+        model="claude-x",
+        input_tokens=120,
+        cached_tokens=3000,
+        output_tokens=80,
+        latency_ms=1444,
+        attempts=3,
+        cost_usd=0.00246,
+        fallback_reason="HTTP 529 from the model (OverloadedError)",
+    )
+    asked = await story.ask(world, usage=usage)
+    for path in ("/", f"/intents/{asked.intent_id}"):
+        page = " ".join((await world.get(path)).split())
+        assert "The model gave no verdict: HTTP 529 from the model (OverloadedError)." in page
+        assert "Asked claude-x 3 times: 1.4 s, 3120 tokens read, 80 written, 0.0025 USD" in page
+    plain = await story.ask(world, "other", purpose="Another governance engine")
+    page = await world.get(f"/intents/{plain.intent_id}")
+    assert "Evaluator: rubric, rubric 1<" in page
+    assert "no verdict" not in page
 
 
 @pytest.mark.parametrize("path", ["/", "/intents", "/services", "/uptime", "/history", "/policies"])

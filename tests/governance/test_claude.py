@@ -1,5 +1,6 @@
 """Claude as the evaluator: its answer above the rubric's floor, and every way it can fail."""
 
+import asyncio
 import contextlib
 import json
 import time
@@ -10,14 +11,16 @@ from typing import Any
 import pytest
 
 from domain.dependents import NOBODY
-from domain.governance_events import AlignmentAssessed, BlastRadius, DecisionMade
+from domain.governance_events import AlignmentAssessed, BlastRadius, DecisionMade, Usage
 from domain.policy import decide_by, inputs_of
 from domain.rubric import evaluate
 from infra.cel import MODES, shipped
 from infra.claude import ClaudeEvaluator, Prices
 from infra.claude.evaluator import NoVerdict
+from projections.intents import summary
 from tests.governance.labelled import BLUEPRINT, CONDITIONS
 from tests.governance.world import governance, intent_of
+from tests.support.context import T0
 from tests.support.fake_claude import Body, Drop, FakeClaude, Hang, Reply, Status, Step, fake_claude
 
 REVENUE = "Revenue analytics: track revenues by source and month and show monthly totals"
@@ -48,6 +51,7 @@ def verdict(**changes: Any) -> Reply:
 @contextlib.asynccontextmanager
 async def claude(*script: Step, **given: Any) -> AsyncIterator[tuple[ClaudeEvaluator, FakeClaude]]:
     """An evaluator whose model is a fake with this script."""
+    await asyncio.to_thread(__import__, "anthropic")  # seconds, which no budget here has
     with fake_claude(*script) as fake:
         evaluator = _evaluator(fake, **given)
         try:
@@ -152,6 +156,18 @@ async def test_every_fault_ends_in_the_rubrics_answer_with_the_reason(
     assert found.model_copy(update={"usage": None}) == evaluate(intent, BLUEPRINT, NOBODY)
 
 
+def test_a_timeline_says_who_assessed_and_why_the_model_did_not() -> None:
+    floor = evaluate(intent_of(REVENUE), BLUEPRINT, NOBODY)
+    given = {"intent_id": "i", "at": T0, "blueprint_digest": "", "intent_digest": ""}
+    said = []
+    for reason in ("", "HTTP 529"):
+        usage = Usage(model="m", fallback_reason=reason)
+        assessment = floor.model_copy(update={"usage": usage})
+        said.append(summary(AlignmentAssessed(**given, assessment=assessment)))
+    score = f"alignment {floor.alignment_score:.2f}, low risk, by rubric"
+    assert said == [score, f"{score} (no verdict of the model: HTTP 529)"]
+
+
 @pytest.mark.parametrize(("name", "step", "reason"), FAULTS, ids=[name for name, _, _ in FAULTS])
 async def test_no_fault_approves_what_policy_would_not(name: str, step: Step, reason: str) -> None:
     del name, reason
@@ -183,14 +199,49 @@ async def test_a_fault_that_stays_records_what_was_asked_and_how_often(step: Ste
     assert len(fake.requests) == 3
 
 
-async def test_a_long_retry_after_does_not_stretch_the_budget() -> None:
+@pytest.mark.parametrize("after", ["1", "1.0", "Wed, 01 Jan 2020 00:00:00 GMT"])
+async def test_a_retry_after_is_waited_for_where_the_budget_allows(after: str) -> None:
+    limited = Status(429, "rate_limit_error", after)
+    async with claude(limited, verdict(), retries=1, budget_s=10.0) as (evaluator, fake):
+        found = await evaluator.assess(intent_of(REVENUE), NOBODY)
+    assert found.evaluator == "claude"
+    assert found.usage is not None
+    assert (found.usage.attempts, len(fake.requests)) == (2, 2)
+    assert found.usage.latency_ms >= (1000 if after[0] == "1" else 400)
+
+
+async def test_a_retry_after_beyond_the_budget_ends_at_once_and_the_model_is_spared() -> None:
     late = Status(429, "rate_limit_error", "30")
-    async with claude(late, retries=3, budget_s=1.0) as (evaluator, _):
+    async with claude(late, verdict(), retries=3, budget_s=5.0) as (evaluator, fake):
         started = time.monotonic()
         found = await evaluator.assess(intent_of(REVENUE), NOBODY)
-    assert time.monotonic() - started < 3
+        took_s = time.monotonic() - started
+        next_one = await evaluator.assess(intent_of(REVENUE), NOBODY)
+    assert took_s < 4
     assert found.usage is not None
-    assert "no answer within 1 s" in found.usage.fallback_reason
+    assert found.usage.fallback_reason == (
+        "HTTP 429 from the model (RateLimitError), which asks to wait 30 s"
+    )
+    assert next_one.usage is not None
+    assert "left alone" in next_one.usage.fallback_reason
+    assert len(fake.requests) == 1
+
+
+async def test_silence_after_a_fault_names_both() -> None:
+    script = (Status(529, "overloaded_error"), Hang())
+    async with claude(*script, retries=2, budget_s=2.0) as (evaluator, _):
+        usage = (await evaluator.assess(intent_of(REVENUE), NOBODY)).usage
+    assert usage is not None
+    assert usage.fallback_reason == (
+        "no answer within 2 s; before: HTTP 529 from the model (OverloadedError)"
+    )
+    assert usage.attempts == 2
+
+
+async def test_what_the_other_side_says_about_another_try_is_believed() -> None:
+    async with claude(Status(500, should_retry="false"), retries=2) as (evaluator, fake):
+        await evaluator.assess(intent_of(REVENUE), NOBODY)
+    assert len(fake.requests) == 1
 
 
 async def test_after_several_failures_the_model_is_left_alone_for_a_while() -> None:

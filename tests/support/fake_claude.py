@@ -22,11 +22,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class Status:
-    """An HTTP error. ``retry_after`` in seconds is sent where it is given."""
+    """An HTTP error. What is given of ``retry_after`` and ``should_retry`` is sent with it."""
 
     code: int
     kind: str = "api_error"
     retry_after: str = ""
+    should_retry: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,13 @@ def _handler(fake: FakeClaude) -> type[BaseHTTPRequestHandler]:
             match fake.next_step(body, names):
                 case Reply() as reply:
                     self._send(200, json.dumps(_message(reply, body["model"])).encode())
-                case Status(code=code, kind=kind, retry_after=after):
+                case Status(code=code, kind=kind) as status:
                     error = {"type": "error", "error": {"type": kind, "message": kind}}
-                    extra = {"retry-after": after} if after else {}
+                    told = {
+                        "retry-after": status.retry_after,
+                        "x-should-retry": status.should_retry,
+                    }
+                    extra = {name: value for name, value in told.items() if value}
                     self._send(code, json.dumps(error).encode(), extra)
                 case Body(data=data):
                     self._send(200, data)
