@@ -287,7 +287,7 @@ class Group:
     async def _renewed(self, member: Member, proof: Proof | None) -> str:
         """Replace one instance; return what is wrong with the new one, "" when nothing is."""
         if not await self._renew(member):
-            return "does not become ready; kept the rest"
+            return self._unfit or "does not become ready; kept the rest"
         problem = ""
         if proof is not None:
             try:
@@ -310,14 +310,20 @@ class Group:
             async with asyncio.timeout(LEADS_S):
                 whole_since: float | None = None
                 while whole_since is None or time.monotonic() - whole_since < LEADS_FOR_S:
-                    if self._leaders_lost > 1:
-                        return f"cannot lead: {self._leaders_lost} of its leaders fell"
+                    if self._unfit:
+                        return self._unfit
                     now = time.monotonic()
                     whole_since = (whole_since or now) if self.whole else None
                     await asyncio.sleep(PROOF_AGAIN_S)
         except TimeoutError:
             return f"has not settled under one leader in {LEADS_S:g} s"
         return ""
+
+    @property
+    def _unfit(self) -> str:
+        """Why a release that is being rolled out may not stay, by how its leaders fare."""
+        lost = self._leaders_lost
+        return f"cannot lead: {lost} of its leaders fell" if lost > 1 else ""
 
     async def _back(self, release: Release, before: Release, problem: str) -> bool:
         self.release = before
@@ -537,6 +543,8 @@ class Group:
         )
 
     def _gave_up(self, member: Member, epoch: int, *, released: bool) -> None:
+        # A leader that fails releases its lease before it ends: its death is a standby's then.
+        self._leaders_lost += member.leads and not member.planned
         member.role = "standby"
         if epoch:
             self._record(
@@ -562,7 +570,10 @@ class Group:
         """The channel ended: the process is ending, and is ended if it does not."""
 
         async def make_sure() -> None:
-            await asyncio.sleep(HANG_UP_S)
+            if member.process is None:
+                await asyncio.sleep(HANG_UP_S)
+            else:
+                await asyncio.wait({member.process.ended}, timeout=HANG_UP_S)
             member.signal(signal.SIGKILL)
 
         if member.state != "dead":
@@ -641,7 +652,7 @@ class Group:
                         return True
                     if self._backoff[seat].looping or (current and current.unable):
                         return False
-                    if self._leaders_lost > 1:
+                    if self._unfit:
                         return False
                     self._news.clear()
                     await self._news.wait()

@@ -70,8 +70,7 @@ def test_what_falls_when_it_leads_goes_back_by_itself(tmp_path: Path) -> None:
         )
         running.submit(PART)
         until(lambda: running.build_status(PART) == "rolled_back", timeout_s=200)
-        reason = running.build_of(PART)["reason"]  # by how soon its leaders fall
-        assert "cannot lead" in reason or "has not settled under one leader" in reason
+        assert "cannot lead" in running.build_of(PART)["reason"]
         until(lambda: running.versions(PART) == {before}, timeout_s=60)
         until(lambda: running.system.leader(PART)["role"] == "active", timeout_s=30)
 
