@@ -11,10 +11,19 @@ run: $(VENV)/.run
 	$(BIN)/phoenix up $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -m "not long" $(ARGS)
+	$(call passed,not long and)
 
 test-long: $(VENV)/.dev
-	$(BIN)/pytest $(ARGS)
+	$(call passed,)
+
+# First what two processes can share out, file by file, in order; then, alone, what measures time. Both run, whatever
+# the first says. ARGS="--numprocesses 0" leaves it to one process; 5 is pytest's "no test like this was asked for".
+define passed
+@side=0; alone=0; \
+$(BIN)/pytest -m "$(1) not alone" --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS) || side=$$?; \
+$(BIN)/pytest -m "$(1) alone" $(ARGS) || alone=$$?; \
+case $$side,$$alone in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac
+endef
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

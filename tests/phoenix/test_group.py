@@ -23,6 +23,8 @@ from tests.phoenix.running import (
 )
 from tests.support.nats import Server
 
+pytestmark = pytest.mark.alone
+
 
 async def test_one_leads_two_stand_by_and_each_has_its_port(tiny: Running) -> None:
     healths = [await tiny.health(slot) for slot in range(3)]

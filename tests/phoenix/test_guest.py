@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from phoenix.group import Release
 from tests.phoenix.running import running_group
 from tests.support.nats import Server
 
+pytestmark = pytest.mark.alone
 SERVICE = '''
 import os
 from litestar import post

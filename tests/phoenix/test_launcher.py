@@ -14,6 +14,8 @@ from tests.phoenix.command import Command, family, gone
 from tests.phoenix.running import until
 from tests.support.ports import free_base, free_port
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[Command]:

@@ -16,6 +16,8 @@ from tests.phoenix.running import until
 from tests.support.nats import Server
 from tests.support.ports import free_base
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 async def both(server: Server, tmp_path: Path) -> AsyncIterator[tuple[Command, Command]]:

@@ -5,12 +5,15 @@ import signal
 from contextlib import suppress
 
 import httpx
+import pytest
 
 from infra.nats.connection import open_connection
+from infra.trust import TRUST
 from phoenix.group import Release
 from tests.phoenix.running import TINY, Running, running_group, until
 from tests.support.nats import Server, settings_for
 
+pytestmark = pytest.mark.alone
 GENERATED = Release(reference="tests.phoenix.tiny:generated", version="3")
 NEWER = (
     b'{"specversion":"1.0","id":"6f0f6b6e-8d67-4b4e-9d5b-30c6c1f2a111","source":"test",'
@@ -64,7 +67,7 @@ async def test_a_pooled_client_of_the_base_port_soon_talks_to_the_new_leader(
     before = tiny.group.leader
     assert before is not None
     url = f"http://127.0.0.1:{tiny.base}/who"
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as pooled:
+    async with httpx.AsyncClient(trust_env=False, verify=TRUST, timeout=10) as pooled:
         assert (await pooled.get(url)).json()["pid"] == before.pid
         # Between the two a stand-in serves the base port and may take the client's connection.
         before.signal(signal.SIGKILL)

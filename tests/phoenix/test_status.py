@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pytest
 from rich.console import Console
 
 from phoenix import status
@@ -10,6 +11,7 @@ from phoenix.group import Group, Release
 from tests.phoenix.running import TINY, Running, running_group, until
 from tests.support.nats import Server
 
+pytestmark = pytest.mark.alone
 COLUMNS = "instance port role epoch cap health lag req/s MB restarts last failover"
 
 

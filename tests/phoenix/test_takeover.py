@@ -25,6 +25,8 @@ from tests.phoenix.running import until
 from tests.support.nats import settings_for
 from tests.support.ports import free_base, free_port
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[Command]:

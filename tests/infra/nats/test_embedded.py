@@ -24,6 +24,8 @@ from infra.settings import Settings
 from tests.support.nats import settings_for, until
 from tests.support.ports import free_port
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
