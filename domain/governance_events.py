@@ -296,6 +296,7 @@ class PolicyRetired(Event):
     bundle_digest: str
     by: str
     reason: str
+    signature: str = ""  # as of an adoption; "" before retirements were signed, too
 
 
 GovernanceEvent = (

@@ -114,9 +114,12 @@ def bundle_after(bundle: Bundle, event: object) -> Bundle:
             return bundle
 
 
-def signed(policy: Policy, bundle_digest: str, *, by: str) -> dict[str, Any]:
-    """The statement that is signed when a policy is adopted."""
-    return {"policy": policy.model_dump(mode="json"), "bundle_digest": bundle_digest, "by": by}
+def signed(change: PolicyAdopted | PolicyRetired) -> dict[str, Any]:
+    """The statement that is signed when a policy is adopted or retired."""
+    whose = {"bundle_digest": change.bundle_digest, "by": change.by}
+    if isinstance(change, PolicyRetired):
+        return {"retired": change.policy_id, **whose}
+    return {"policy": change.policy.model_dump(mode="json"), **whose}
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,7 +263,8 @@ class ApprovalRow(Value):
     tier: int | None
     digest: str
     quorum: int
-    granted_by: tuple[str, ...] = ()
+    granted_by: tuple[str, ...] = ()  # whose voices: a delegate's is that of whom he stands for
+    hands: tuple[str, ...] = ()  # who gave them
     answered_by: str = ""  # who gave the last answer
     reason: str = ""  # of a rejection or an override; else the last comment
     warning: str = ""
@@ -343,6 +344,7 @@ def _asked(row: ApprovalRow | None, event: ApprovalRequested, position: int) -> 
         "digest": event.digest,
         "quorum": event.quorum,
         "granted_by": (),
+        "hands": (),
         "answered_by": "",
         "reason": "",
         "warning": event.warning,
@@ -381,6 +383,7 @@ def _answered(
         {
             "status": "granted" if enough else "pending",
             "granted_by": granted_by,
+            "hands": (*row.hands, event.approver),
             "answered_by": event.approver,
             "reason": event.comment,
             "warning": event.warning or row.warning,
@@ -410,7 +413,7 @@ def _ended(
 
 APPROVALS: Table[ApprovalRow] = Table(
     name="approvals",
-    version=2,
+    version=3,
     subjects=("events.intent.>", "events.governance.>"),
     row=ApprovalRow,
     events=_APPROVAL_EVENTS,
@@ -641,7 +644,9 @@ def summary(event: Any) -> str:
         case ApprovalRequested():
             return f"asked {event.quorum} approver(s): {event.summary}"
         case ApprovalGranted():
-            return f"granted by {event.approver}" + (f" ({event.warning})" if event.warning else "")
+            voice = f" for {event.on_behalf_of}" if event.on_behalf_of else ""
+            warning = f" ({event.warning})" if event.warning else ""
+            return f"granted by {event.approver}{voice}{warning}"
         case ApprovalRejected():
             return f"rejected by {event.approver}: {event.reason}"
         case ApprovalExpired():
@@ -663,7 +668,7 @@ def _people_summary(event: Any) -> str:
         case ApprovalEscalated():
             return f"nobody has answered: told {', '.join(event.to)}"
         case BreakGlassUsed():
-            return f"break-glass by {event.by}: {event.reason}"
+            return f"used by {event.by}, review owed by {event.review_by:%Y-%m-%d}: {event.reason}"
         case BreakGlassReviewed(justified=justified):
             verdict = "justified" if justified else "not justified"
             return f"break-glass {verdict}, says {event.by}: {event.comment}"

@@ -108,7 +108,8 @@ class ClaudeEvaluator:
         """The model's assessment above the rubric's floor, or the rubric's with the reason why."""
         floor = evaluate(intent, self._blueprint, radius)
         if time.monotonic() < self._rest_until:
-            return _fallback(floor, Usage(model=self._model), "the model is left alone for a while")
+            usage = Usage(model=self._model, attempts=0)
+            return _fallback(floor, usage, "the model is left alone for a while")
         usage = Usage(model=self._model)
         started = time.monotonic()
         call = _Call(until=started + self._budget_s)

@@ -29,7 +29,10 @@ _MIN_DISK_BYTES = 500 * 2**20
 @user.command()
 def add(
     name: str,
-    role: Annotated[list[str] | None, typer.Option(help="admin or approver; repeatable.")] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="admin, approver, operator or reader; repeatable.  [default: approver]"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a person and print the token; it is shown this once."""

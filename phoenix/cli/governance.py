@@ -32,6 +32,7 @@ _POLICY = {
     "priority": "priority",
     "outcome": "outcome",
     "conditions": "conditions",
+    "signature": "signature",
 }
 _COUNTS = {"was": "was", "would_be": "would be", "decisions": "decisions"}
 _CHANGES = {
@@ -289,4 +290,9 @@ def _show_policies(answer: Any, *, as_json: bool) -> None:
 
 def _policies(answer: Any) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = answer.get("items") or answer.get("policies") or []
-    return rows
+    vouched = answer.get("signatures", {})
+    return [{**row, "signature": _vouched(vouched.get(row["policy_id"], {}))} for row in rows]
+
+
+def _vouched(signature: dict[str, Any]) -> str:
+    return "holds" if signature.get("verified") else str(signature.get("why", ""))

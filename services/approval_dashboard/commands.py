@@ -69,15 +69,18 @@ def _replaced(ctx: Context, id: str) -> ApprovalRow | None:
 
 
 async def approve(ctx: Context, id: str, by: By, *, digest: str = "", comment: str = "") -> int:
-    """Grant it; return the position. Without a digest, what this instance shows now is meant.
+    """Grant it; return the position. Without a digest, what was asked under this id is meant.
 
     Raises:
         NotFound: there is no such approval.
         NotAllowed: this person may not approve it.
         IllegalTransition: it has ended, another question has replaced it, or what was shown is no
-            longer what is asked.
+            longer what is asked; or only the intent was named, and it was asked about repeatedly.
     """
     row = await find(ctx, id)
+    if not digest and id == row.intent_id and row.earlier:
+        text = "it was asked more than once: name the question or its digest"
+        raise IllegalTransition(f"{text}; the newest is {row.approval_id}")
     if id not in (row.intent_id, row.approval_id):
         raise IllegalTransition(f"it was asked again since, as {row.approval_id}: look at it again")
     approvers = await _approvers(ctx)
@@ -147,13 +150,14 @@ async def reject(ctx: Context, id: str, by: By, *, reason: str, digest: str = ""
 
 
 def _recent(ctx: Context, person: Person) -> int:
-    """How many questions this person has let pass within the time that fatigue is about."""
+    """How many questions this person has let pass within the time that fatigue is about, in
+    their own place or somebody else's."""
     page = ctx.views.page(
         APPROVALS, where={"status": "granted"}, order="position", descending=True, limit=200
     )
     since = ctx.clock.now() - governance.FATIGUE_WITHIN
     return sum(
-        person.name in row.granted_by and row.ended_at is not None and row.ended_at > since
+        person.name in row.hands and row.ended_at is not None and row.ended_at > since
         for row in page.rows
     )
 

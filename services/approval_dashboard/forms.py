@@ -11,6 +11,7 @@ from domain.errors import NotFound, PhoenixError
 from domain.governance_events import Mode
 from infra.http import command_id
 from infra.ports import Context
+from infra.vouching import signatures
 from services.approval_dashboard import commands, present, standing_in
 from services.approval_dashboard.appending import By
 from services.approval_dashboard.session import matches
@@ -148,14 +149,15 @@ def _judging(ctx: Context, view: View) -> type[Controller]:
             """Nothing is recorded, so the answer is a page and no redirect."""
             session = view.session(request)
             typed = str((await request.form()).get("policies", ""))
+            vouched = await signatures(ctx.log, ctx.data_dir)
 
             async def act(form: Any, by: By) -> Response[str]:
                 token = session.token if session else ""
                 found = await commands.simulate(ctx, typed, token=token)
-                return view.policies(request, typed=typed, found=found)
+                return view.policies(request, vouched, typed=typed, found=found)
 
             def again(request: AnyRequest, *, code: int, error: str) -> Response[str]:
-                return view.policies(request, code=code, error=error, typed=typed)
+                return view.policies(request, vouched, code=code, error=error, typed=typed)
 
             return await _submitted(request, view, act, again)
 

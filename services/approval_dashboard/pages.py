@@ -17,6 +17,7 @@ from domain.errors import (
     TransientError,
 )
 from infra.ports import Context
+from infra.vouching import signatures
 from projections.governance import APPROVALS
 from projections.intents import INTENTS
 from projections.uptime_report import TARGET, WINDOWS, Window
@@ -159,7 +160,8 @@ def _reading(ctx: Context, view: View) -> type[Controller]:
 
         @get("/policies")
         async def policies(self, request: AnyRequest) -> Response[str]:
-            return view.policies(request)
+            vouched = await signatures(ctx.log, ctx.data_dir)
+            return view.policies(request, vouched)
 
         @get("/delegations")
         async def delegations(

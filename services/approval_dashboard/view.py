@@ -115,13 +115,15 @@ class View:
     def policies(
         self,
         request: AnyRequest,
+        vouched: Mapping[str, dict[str, Any]],
         *,
         code: int = 200,
         error: str = "",
         typed: str | None = None,
         found: Mapping[str, Any] | None = None,
     ) -> Response[str]:
-        """The policies; ``found`` is what those that were ``typed`` would change."""
+        """The policies, and who vouches for each; ``found`` is what those that were ``typed``
+        would change."""
         return self.page(
             request,
             "policies.html",
@@ -129,6 +131,7 @@ class View:
             error=error,
             policies=present.policies(self._ctx),
             modes=present.MODE_MEANS,
+            unsound={id: found["why"] for id, found in vouched.items() if not found["verified"]},
             typed=typed,
             trial=_TRIAL,
             found=found,

@@ -6,15 +6,13 @@ from typing import Any
 from domain.errors import Invalid, NotFound, TransientError
 from domain.event import Event
 from domain.governance_events import Policy, PolicyAdopted, PolicyRetired
-from domain.policy import Bundle, bundle_after, signed
+from domain.policy import Bundle, bundle_after
 from infra.cel import CelConditions, check_policies
 from infra.commands import Done, execute
 from infra.ports import Context, Meta
-from infra.signing import Unverified, ensure_keys, key_id, public_key, sign, verify
+from infra.vouching import SUBJECT, vouched
 from services.governance.models import Adoption
 
-_SUBJECT = "events.governance.policies"
-PAYLOAD = "application/vnd.phoenix.policy+json"
 _NO_POLICY = Bundle(policies=())
 
 
@@ -33,16 +31,14 @@ async def adopt(ctx: Context, wanted: Adoption, *, by: str, meta: Meta) -> Done:
             if numbered in bundle.policies:
                 continue
             bundle = bundle.with_policy(numbered)
-            events.append(
-                PolicyAdopted(
-                    at=ctx.clock.now(),
-                    policy=numbered,
-                    bundle_digest=bundle.digest,
-                    by=by,
-                    reason=wanted.reason,
-                    signature=signature(ctx, numbered, bundle.digest, by=by),
-                )
+            change = PolicyAdopted(
+                at=ctx.clock.now(),
+                policy=numbered,
+                bundle_digest=bundle.digest,
+                by=by,
+                reason=wanted.reason,
             )
+            events.append(vouched(change, ctx.data_dir))
         _run_tests(bundle, wanted)
         return events
 
@@ -62,15 +58,14 @@ async def retire(ctx: Context, policy_id: str, *, by: str, reason: str, meta: Me
     def _decide(bundle: Bundle) -> Sequence[PolicyRetired]:
         if all(policy.policy_id != policy_id for policy in bundle.policies):
             raise NotFound(f"no policy {policy_id} in force")
-        return (
-            PolicyRetired(
-                at=ctx.clock.now(),
-                policy_id=policy_id,
-                bundle_digest=bundle.without(policy_id).digest,
-                by=by,
-                reason=reason.strip(),
-            ),
+        change = PolicyRetired(
+            at=ctx.clock.now(),
+            policy_id=policy_id,
+            bundle_digest=bundle.without(policy_id).digest,
+            by=by,
+            reason=reason.strip(),
         )
+        return (vouched(change, ctx.data_dir),)
 
     return await _execute(ctx, _decide, meta)
 
@@ -96,30 +91,10 @@ def _evolve(bundle: Bundle | None, event: Any) -> Bundle:
     return bundle_after(bundle or _NO_POLICY, event)
 
 
-def signature(ctx: Context, policy: Policy, bundle_digest: str, *, by: str) -> str:
-    """This installation's Ed25519 signature of an adoption, as a DSSE envelope."""
-    keys = ensure_keys(ctx.data_dir)
-    statement = signed(policy, bundle_digest, by=by)
-    return sign(statement, keys, payload_type=PAYLOAD).decode()
-
-
-def signature_of(ctx: Context, event: PolicyAdopted) -> dict[str, Any]:
-    """Whether the recorded signature of an adoption holds, and by which key."""
-    if not event.signature:
-        return {"signed": False}
-    key = public_key(ctx.data_dir)
-    try:
-        found = verify(event.signature.encode(), key, payload_type=PAYLOAD)
-    except Unverified as error:
-        return {"signed": True, "verified": False, "why": str(error)}
-    same = found == signed(event.policy, event.bundle_digest, by=event.by)
-    return {"signed": True, "verified": same, "key_id": key_id(key)}
-
-
 async def _execute(ctx: Context, decide: Callable[[Bundle], Sequence[Event]], meta: Meta) -> Done:
     def _decide(bundle: Bundle | None) -> Sequence[Event]:
         if bundle is None:  # the first leader puts the shipped policies there, never a person
             raise TransientError("the shipped policies are not on the record yet")
         return decide(bundle)
 
-    return await execute(ctx.log, _SUBJECT, initial=None, evolve=_evolve, decide=_decide, meta=meta)
+    return await execute(ctx.log, SUBJECT, initial=None, evolve=_evolve, decide=_decide, meta=meta)

@@ -19,13 +19,14 @@ from domain.governance import (
     decide_override,
     evolve,
 )
-from domain.governance_events import Decision, Mode, ModeChanged, PolicyAdopted, RiskLevel
+from domain.governance_events import Decision, Mode, ModeChanged, RiskLevel
 from domain.intake import first_error, settle
 from domain.intent import Intent, IntentRefused, RawIntent, Submission
 from domain.policy import decide_by, inputs_of
 from infra.commands import execute
 from infra.http import command_id, listing, person_of
 from infra.ports import Context, Meta, Person
+from infra.vouching import signatures
 from projections.governance import (
     AUDIT,
     DECISIONS,
@@ -36,7 +37,7 @@ from projections.governance import (
     DecisionRow,
 )
 from services.governance import answers, people_api
-from services.governance.adopt import adopt, retire, signature_of
+from services.governance.adopt import adopt, retire
 from services.governance.assess import Evaluator
 from services.governance.examples import answered
 from services.governance.models import (
@@ -187,13 +188,8 @@ def _rules(ctx: Context, rulebook: Rulebook, first_mode: Mode) -> type[Controlle
             conditions = rulebook.conditions()
             rows = ctx.views.all(POLICIES)
             answer = answers.policies(rows, conditions.bundle, conditions.digest)
-            history = await ctx.log.read("events.governance.policies")
-            signatures = {
-                recorded.event.policy.policy_id: signature_of(ctx, recorded.event)
-                for recorded in history
-                if isinstance(recorded.event, PolicyAdopted)
-            }
-            return {**answer, "mode": rulebook.current().mode, "signatures": signatures}
+            vouched = await signatures(ctx.log, ctx.data_dir)
+            return {**answer, "mode": rulebook.current().mode, "signatures": vouched}
 
         @post("/policies", status_code=201, responses=answered("POST /governance/policies"))
         async def adopted(self, data: JSONBody[Adoption], request: AnyRequest) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from domain.policy import Bundle
 from infra.cel import shipped
 from infra.commands import execute
 from infra.ports import Context, Meta, Term
+from infra.vouching import vouched
 from infra.work import Worker
 from infra.worklist import WorkList
 from projections.governance import APPROVALS, UNDECIDED, ApprovalRow, Undecided
-from services.governance.adopt import signature
 from services.governance.config import Config
 from services.governance.people import People
 from services.governance.record import meta_of, record
@@ -52,15 +52,8 @@ def _adoptions(ctx: Context, bundle: Bundle, at: datetime) -> tuple[PolicyAdopte
     events = []
     for policy in bundle.policies:
         so_far = so_far.with_policy(policy)
-        vouched = signature(ctx, policy, so_far.digest, by="shipped")
-        event = PolicyAdopted(
-            at=at,
-            policy=policy,
-            bundle_digest=so_far.digest,
-            by="shipped",
-            signature=vouched,
-        )
-        events.append(event)
+        adopted = PolicyAdopted(at=at, policy=policy, bundle_digest=so_far.digest, by="shipped")
+        events.append(vouched(adopted, ctx.data_dir))
     return tuple(events)
 
 

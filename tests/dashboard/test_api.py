@@ -16,9 +16,12 @@ from domain.governance_events import (
     ApprovalRequested,
     DecisionOverridden,
     ModeChanged,
+    Policy,
+    PolicyAdopted,
     Usage,
 )
 from infra.ports import Write
+from infra.vouching import vouched
 from services.approval_dashboard.service import create
 from services.approval_dashboard.session import KEY_FILE
 from tests.dashboard import story
@@ -80,6 +83,20 @@ async def test_approving_needs_no_body_and_takes_the_intents_id_too(world: World
         f"/api/approvals/{asked.intent_id}/approve", headers={"Authorization": "Bearer bob"}
     )
     assert answer.status_code == 200, answer.text
+
+
+async def test_an_intents_id_alone_says_yes_only_to_what_must_have_been_seen(world: World) -> None:
+    asked = await story.ask(world)
+    again = await story.ask_again(
+        world, asked
+    )  # under changed policies: what was seen, old or new?
+    path = f"/api/approvals/{asked.intent_id}/approve"
+    answer = await world.call("POST", path, {}, token="bob", expect=409)
+    assert f"the newest is {again.approval_id}" in answer["detail"]
+    assert not any(
+        isinstance(event, ApprovalGranted)
+        for event in await governance_events(world, asked.intent_id)
+    )
 
 
 async def test_the_same_answer_twice_is_recorded_once(world: World) -> None:
@@ -397,6 +414,25 @@ async def test_the_pages_say_that_a_model_was_asked_in_vain_and_what_it_took(wor
     page = await world.get(f"/intents/{plain.intent_id}")
     assert "Evaluator: rubric, rubric 1<" in page
     assert "no verdict" not in page
+
+
+async def test_a_policy_that_nobody_vouches_for_is_seen_as_such(world: World) -> None:
+    policies = [
+        Policy(policy_id=id, conditions=("tier == 1",), outcome="blocked")
+        for id in ("ours", "nobodys", "borrowed")
+    ]
+    ours, nobodys, borrowed = (
+        PolicyAdopted(at=story.now(), policy=policy, bundle_digest="d" * 64, by="ann")
+        for policy in policies
+    )
+    ours = vouched(ours, world.ctx.data_dir)
+    borrowed = borrowed.model_copy(update={"signature": ours.signature})
+    await world.append(ours, nobodys, borrowed)
+    await world.seen()
+    page = await world.get("/policies")
+    assert page.count("Nobody vouches for this change") == 2
+    assert "it is not signed" in page
+    assert "it signs another change" in page
 
 
 @pytest.mark.parametrize("path", ["/", "/intents", "/services", "/uptime", "/history", "/policies"])

@@ -8,6 +8,7 @@ import pytest
 
 from domain.delegation import SUBJECT
 from domain.governance_events import ApprovalDelegated, ApprovalGranted, DelegationEnded
+from projections.governance import APPROVALS
 from services.approval_dashboard.service import create
 from tests.dashboard import story
 from tests.dashboard.test_api import sign_in
@@ -51,6 +52,10 @@ async def test_a_delegate_answers_in_the_approvers_name_until_it_is_ended(world:
     granted = (await world.log.read(f"events.governance.{asked.intent_id}"))[-1].event
     assert isinstance(granted, ApprovalGranted)
     assert (granted.approver, granted.on_behalf_of) == ("eve", "bob")
+
+    row = world.ctx.views.get(APPROVALS, asked.intent_id)
+    assert row is not None
+    assert (row.granted_by, row.hands) == (("bob",), ("eve",))
 
     ending = {"csrf": secret, "approver": "bob", "delegate": "eve"}
     answer = await world.client.post("/delegations/end", data=ending)

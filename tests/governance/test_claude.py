@@ -252,6 +252,7 @@ async def test_after_several_failures_the_model_is_left_alone_for_a_while() -> N
     assert len(fake.requests) == 3
     assert found.usage is not None
     assert "left alone" in found.usage.fallback_reason
+    assert found.usage.attempts == 0
 
 
 async def test_the_model_may_raise_risk_and_find_effects_and_self_reference() -> None:

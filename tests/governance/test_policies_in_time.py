@@ -15,6 +15,7 @@ from domain.governance_events import (
     DecisionMade,
     Policy,
     PolicyAdopted,
+    PolicyRetired,
 )
 from domain.policy import Bundle, decide_by, inputs_of
 from infra.cel import CelConditions, check_expression
@@ -203,6 +204,20 @@ async def test_every_adoption_is_signed_and_a_changed_one_does_not_verify(world:
     await world.append(recorded.event.model_copy(update={"policy": softer}))
     found = (await world.get("/governance/policies"))["signatures"]["everything_asks"]
     assert (found["signed"], found["verified"]) == (True, False)
+
+
+async def test_a_retirement_is_signed_too_and_one_put_into_the_log_is_not(world: World) -> None:
+    await world.post("/governance/policies", strict(shadow=False), token="bob", expect=201)
+    await world.client.delete(
+        "/governance/policies/everything_asks?reason=over", headers={"Authorization": "Bearer bob"}
+    )
+    signatures = (await world.get("/governance/policies"))["signatures"]
+    assert signatures["everything_asks"]["verified"]
+    (recorded,) = (await world.log.read("events.governance.policies"))[-1:]
+    assert isinstance(recorded.event, PolicyRetired)
+    await world.append(recorded.event.model_copy(update={"policy_id": "block_misaligned"}))
+    found = (await world.get("/governance/policies"))["signatures"]["block_misaligned"]
+    assert (found["verified"], found["why"]) == (False, "it signs another change")
 
 
 def body(policy_id: str, outcome: Decision, *conditions: str) -> dict[str, Any]:
