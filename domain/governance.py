@@ -16,6 +16,7 @@ from domain.canonical import digest
 from domain.errors import IllegalTransition, Invalid, NotAllowed, NotFound
 from domain.governance_events import (
     AlignmentAssessed,
+    ApprovalBound,
     ApprovalEscalated,
     ApprovalExpired,
     ApprovalGranted,
@@ -101,6 +102,8 @@ def evolve(state: State, event: GovernanceEvent) -> State:
             # A delegate and whom he stands for are one voice.
             voice = principal or approver
             return _changed(state, event.approval_id, lambda a: _with_grant(a, voice))
+        case ApprovalBound():
+            return state
         case ApprovalRejected():
             return _changed(state, event.approval_id, lambda a: replace(a, rejected=event))
         case ApprovalExpired():

@@ -155,6 +155,17 @@ class ApprovalGranted(_Governance):
     on_behalf_of: str = ""  # the approver who delegated this, if one did
 
 
+class ApprovalBound(_Governance):
+    """Written together with an approval, and only while nothing has changed the policies since the
+    position named: so none is ever recorded under other policies than those it was checked by."""
+
+    type: Literal["ApprovalBound.v1"] = "ApprovalBound.v1"
+    approval_id: str
+    approver: str
+    bundle_digest: str
+    policies: int  # position of the newest change of the policies
+
+
 class ApprovalRejected(_Governance):
     type: Literal["ApprovalRejected.v1"] = "ApprovalRejected.v1"
     approval_id: str  # the newest question about the attempt
@@ -304,6 +315,7 @@ GovernanceEvent = (
     | DecisionMade
     | ApprovalRequested
     | ApprovalGranted
+    | ApprovalBound
     | ApprovalRejected
     | ApprovalExpired
     | DecisionOverridden

@@ -24,7 +24,7 @@ from domain.intake import PERSON_PREFIX
 from domain.intent import RawIntent
 from domain.recorded import Recorded
 from domain.upcast import current, upcast
-from infra.ports import Fence, Meta, Write
+from infra.ports import Fence, Guard, Meta, Write
 
 CONTENT_TYPE = "application/cloudevents+json"
 NAMESPACE = UUID("6f2b1a52-6c1f-5b0e-9a55-0d7f5a3c9b11")
@@ -193,7 +193,7 @@ def stored_id(subject: str, body: bytes) -> str:
         return ""
 
 
-def check(writes: Sequence[Write], fence: Fence | None) -> int | None:
+def check(writes: Sequence[Write], fence: Fence | Guard | None) -> int | None:
     """Return the index of the write that carries the fence, None without a fence.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from domain.errors import ConflictError
 from domain.event import Event
-from infra.ports import EventLog, Fence, Meta, Write
+from infra.ports import EventLog, Fence, Guard, Meta, Write
 
 State = TypeVar("State")
 _ATTEMPTS = 5
@@ -29,15 +29,19 @@ async def execute(
     decide: Callable[[State], Sequence[Event]],
     meta: Meta,
     fence: Fence | None = None,
+    guard: Guard | None = None,
 ) -> Done:
     """Return what was appended, and where.
+
+    ``guard``: a subject that ``decide`` relies on; it takes the place of a fence, and two events
+    at least, of which the last carries it.
 
     A single event written with a fence carries no version (the server takes one condition a
     message): its fold must tolerate an event that came in between.
 
     Raises:
         DomainError: ``decide`` refused the command.
-        ConflictError: others wrote first, several times in a row.
+        ConflictError: others wrote first, several times in a row, or on the guarded subject.
         StaleEpoch, TransientError, LogRefused: as ``EventLog.append``.
     """
     conflict: ConflictError | None = None
@@ -53,8 +57,10 @@ async def execute(
         expected = None if fence is not None and len(events) == 1 else last
         writes = [Write(events[0], expected), *(Write(event) for event in events[1:])]
         try:
-            positions = await log.append(writes, meta=meta, fence=fence)
+            positions = await log.append(writes, meta=meta, fence=fence or guard)
         except ConflictError as error:
+            if guard is not None and error.subject == guard.subject:
+                raise  # only the caller knows what follows from that
             conflict = error
             continue
         return Done(events, positions[-1])

@@ -50,6 +50,14 @@ class Fence:
         return f"events.leadership.{self.service}"
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Another subject that must still stand where the writer has read it; 0: nothing is on it."""
+
+    subject: str
+    position: int
+
+
 # A frozen dataclass takes five to ten times as long to make, and every append makes two of these.
 class Write(msgspec.Struct, frozen=True, gc=False):
     """An event to append. ``expected`` is the last position on its subject as the writer knows it:
@@ -100,15 +108,15 @@ class Subscription(Protocol):
 
 class EventLog(Protocol):
     async def append(
-        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
+        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | Guard | None = None
     ) -> tuple[int, ...]:
         """Append all or nothing; return the positions. A repeat returns the first time's positions.
 
         One write may carry a version or a fence; two or more may carry both (the fence rides on a
-        write without a version condition, normally the last).
+        write without a version condition, normally the last). A guard stands in a fence's place.
 
         Raises:
-            ConflictError: a subject moved on; read it again and decide again.
+            ConflictError: a subject moved on, or the guarded one; read it again and decide again.
             StaleEpoch: the fence is not the newest: a newer leader writes.
             TransientError: no answer in time; the same append may be tried again.
             LogRefused: this will never be accepted (no permission, stream missing, too large).

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from domain.errors import TransientError
 from domain.event import Event
 from domain.recorded import Recorded
-from infra.ports import Append, EventLog, Fence, Meta, Outcome, Subscription, Write
+from infra.ports import Append, EventLog, Fence, Guard, Meta, Outcome, Subscription, Write
 
 
 class LogReads:
@@ -50,7 +50,7 @@ class GatedLog(LogReads):
         self._confirmed = confirmed
 
     async def append(
-        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
+        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | Guard | None = None
     ) -> tuple[int, ...]:
         """See ``infra.ports.EventLog.append``.
 
@@ -71,8 +71,8 @@ class GatedLog(LogReads):
         await self._confirm(fence)
         return await self._log.append_each(appends, fence=fence)
 
-    async def _confirm(self, fence: Fence | None) -> None:
-        if fence is not None and not await self._confirmed():
+    async def _confirm(self, fence: Fence | Guard | None) -> None:
+        if isinstance(fence, Fence) and not await self._confirmed():
             raise TransientError("the lease has not been confirmed lately")
 
     async def submit(self, body: bytes, *, person: str = "", message_id: str = "") -> int:

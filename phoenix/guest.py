@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from domain.errors import LogRefused
-from infra.ports import Append, Authenticator, Fence, Meta, Outcome, Person, Write
+from infra.ports import Append, Authenticator, Fence, Guard, Meta, Outcome, Person, Write
 from infra.settings import Settings
 from phoenix.gate import LogReads
 from phoenix.reference import names
@@ -36,7 +36,7 @@ class ReadOnlyLog(LogReads):
     """Implements ``infra.ports.EventLog`` without its writing half."""
 
     async def append(
-        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
+        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | Guard | None = None
     ) -> tuple[int, ...]:
         """Raises: LogRefused: always."""
         _refuse()

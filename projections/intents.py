@@ -33,6 +33,7 @@ from domain.delivery_events import (
 from domain.event import Event
 from domain.governance_events import (
     AlignmentAssessed,
+    ApprovalBound,
     ApprovalExpired,
     ApprovalGranted,
     ApprovalRejected,
@@ -552,6 +553,7 @@ _SUMMARIES: dict[type[Event], Callable[[Any], str]] = {
     AlignmentAssessed: _assessed,
     DecisionMade: lambda e: f"{e.decision} by {e.policy_applied or 'no policy'}",
     ApprovalGranted: lambda e: f"by {e.approver}",
+    ApprovalBound: lambda e: f"under the policies {e.bundle_digest[:12]}",
     ApprovalRejected: lambda e: f"by {e.approver}: {e.reason}",
     DecisionOverridden: lambda e: f"{e.decision} by {e.by}: {e.reason}",
     SpecVerified: _scored,

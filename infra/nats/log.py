@@ -39,7 +39,7 @@ from infra.nats.writer import (
     header,
     header_lines,
 )
-from infra.ports import Append, Batch, Fence, Meta, Outcome, Write
+from infra.ports import Append, Batch, Fence, Guard, Meta, Outcome, Write
 
 APPEND_TIMEOUT_S = 10.0
 RETRY_S = 0.02
@@ -80,7 +80,7 @@ class JetStreamLog:
         return self._writer
 
     async def append(
-        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
+        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | Guard | None = None
     ) -> tuple[int, ...]:
         """See ``infra.ports.EventLog.append``."""
         messages = _messages(writes, meta, fence)
@@ -219,7 +219,7 @@ class _Append:
         log: JetStreamLog,
         writes: Sequence[Write],
         messages: Sequence[Message],
-        fence: Fence | None,
+        fence: Fence | Guard | None,
     ) -> None:
         self._log = log
         self._writes = writes
@@ -320,8 +320,9 @@ class _Append:
         stream = self._log.stream
         if self._fence is not None:
             found = await stream.last(self._fence.subject)
-            if (found.position if found else 0) != self._fence.position:
-                raise StaleEpoch(given=self._fence.epoch, current=_epoch_of(found)) from cause
+            position = found.position if found else 0
+            if position != self._fence.position:
+                raise _moved_on(self._fence, found, position) from cause
         for write in self._writes:
             if write.expected is None:
                 continue
@@ -446,10 +447,10 @@ class _Deadline:
         self._delay_s = min(self._delay_s * 2, RETRY_S_MAX)
 
 
-def _messages(writes: Sequence[Write], meta: Meta, fence: Fence | None) -> list[Message]:
+def _messages(writes: Sequence[Write], meta: Meta, fence: Fence | Guard | None) -> list[Message]:
     """Raises ValueError: these conditions do not fit; see ``codec.check``."""
     fenced = codec.check(writes, fence)
-    epoch = fence.epoch if fence else 0
+    epoch = fence.epoch if isinstance(fence, Fence) else 0
     messages = []
     for index, write in enumerate(writes):
         event, expected, guard = write.event, write.expected, ""
@@ -482,6 +483,13 @@ def _decoded_raw(raw: Raw, only: Collection[type[Event]] | None) -> Recorded[Eve
         headers=parse_headers(raw.headers),
         only=only,
     )
+
+
+def _moved_on(fence: Fence | Guard, found: Stored | None, position: int) -> PhoenixError:
+    """What it means that the subject of a fence or guard does not stand where it should."""
+    if isinstance(fence, Guard):
+        return ConflictError(fence.subject, expected=fence.position, found=position)
+    return StaleEpoch(given=fence.epoch, current=_epoch_of(found))
 
 
 def _epoch_of(found: Stored | None) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from domain.errors import TransientError
 from domain.event import Event
 from infra.commands import execute
-from infra.ports import Context, Meta, Person
+from infra.ports import Context, Guard, Meta, Person
 
 State = TypeVar("State")
 
@@ -29,8 +29,10 @@ async def append(
     evolve: Callable[[State, Any], State],
     decide: Callable[[State], Sequence[Event]],
     correlation_id: str = "",
+    guard: Guard | None = None,
 ) -> int:
-    """Return the position, once this instance's views show what was done.
+    """Return the position, once this instance's views show what was done. ``guard``: as
+    ``infra.commands.execute`` has it.
 
     Raises:
         DomainError: ``decide`` refused the command.
@@ -42,7 +44,15 @@ async def append(
         correlation_id=correlation_id,
         source=ctx.service,
     )
-    done = await execute(ctx.log, subject, initial=initial, evolve=evolve, decide=decide, meta=meta)
+    done = await execute(
+        ctx.log,
+        subject,
+        initial=initial,
+        evolve=evolve,
+        decide=decide,
+        meta=meta,
+        guard=guard,
+    )
     await shown(ctx, done.position)
     return done.position
 

@@ -22,18 +22,20 @@ from domain.errors import (
 )
 from domain.event import Event
 from domain.governance import APPROVER_ROLES, Grant, Reject
-from domain.governance_events import Mode, ModeChanged
+from domain.governance_events import ApprovalBound, Mode, ModeChanged
 from domain.intent import IntentQueued
 from domain.policy import Bundle, bundle_after
-from infra.ports import Context, Person
+from infra.ports import Context, Guard, Person
 from infra.settings import BASE_PORTS
 from infra.trust import TRUST
+from infra.vouching import SUBJECT as POLICIES_SUBJECT
 from projections.builds import BUILDS, BuildRow
 from projections.governance import APPROVALS, ApprovalRow
 from services.approval_dashboard.appending import By, append, shown
 from services.approval_dashboard.standing_in import principal
 
 _REASON_CHARS_MAX = 2000
+_POLICY_CHANGES_MAX = 5  # so often they may change while one approval is recorded
 _ANSWER_S = 30.0  # the factory may have a model read it; governance may have a long history
 _OVERRIDES: tuple[Literal["auto_approve", "blocked"], ...] = ("auto_approve", "blocked")
 _Decide = Callable[[governance.State], Sequence[Event]]
@@ -83,12 +85,23 @@ async def approve(ctx: Context, id: str, by: By, *, digest: str = "", comment: s
         raise IllegalTransition(f"{text}; the newest is {row.approval_id}")
     if id not in (row.intent_id, row.approval_id):
         raise IllegalTransition(f"it was asked again since, as {row.approval_id}: look at it again")
+    for _ in range(_POLICY_CHANGES_MAX):
+        try:
+            return await _grant(ctx, row, by, digest=digest, comment=comment)
+        except ConflictError as error:
+            if error.subject != POLICIES_SUBJECT:
+                raise
+    raise ConflictError(POLICIES_SUBJECT)
+
+
+async def _grant(ctx: Context, row: ApprovalRow, by: By, *, digest: str, comment: str) -> int:
+    """Raises ConflictError on the policies' subject: they were changed between look and append."""
     approvers = await _approvers(ctx)
     intent_id = row.intent_id
     queued = await _newest_question(ctx, intent_id)
     stands_for = await principal(ctx, by.person, approvers)
     recent = _recent(ctx, by.person)
-    in_force = await _bundle_digest(ctx)
+    in_force, changed_at = await _policies(ctx)
 
     def decide(state: governance.State) -> Sequence[Event]:
         asked = state.decision
@@ -111,9 +124,19 @@ async def approve(ctx: Context, id: str, by: By, *, digest: str = "", comment: s
             on_behalf_of=stands_for,
             recent=recent,
         )
-        return governance.decide_approval(command, state)
+        granted = governance.decide_approval(command, state)
+        bound = ApprovalBound(
+            intent_id=intent_id,
+            at=command.at,
+            approval_id=row.approval_id,
+            approver=command.approver,
+            bundle_digest=in_force,
+            policies=changed_at,
+        )
+        return (*granted, bound) if granted else ()
 
-    return await _answer(ctx, intent_id, decide, by)
+    guard = Guard(POLICIES_SUBJECT, changed_at)
+    return await _answer(ctx, intent_id, decide, by, guard=guard)
 
 
 async def reject(ctx: Context, id: str, by: By, *, reason: str, digest: str = "") -> int:
@@ -162,7 +185,9 @@ def _recent(ctx: Context, person: Person) -> int:
     )
 
 
-async def _answer(ctx: Context, intent_id: str, decide: _Decide, by: By) -> int:
+async def _answer(
+    ctx: Context, intent_id: str, decide: _Decide, by: By, *, guard: Guard | None = None
+) -> int:
     return await append(
         ctx,
         f"events.governance.{intent_id}",
@@ -171,6 +196,7 @@ async def _answer(ctx: Context, intent_id: str, decide: _Decide, by: By) -> int:
         evolve=governance.evolve,
         decide=decide,
         correlation_id=intent_id,
+        guard=guard,
     )
 
 
@@ -314,11 +340,14 @@ async def _newest_question(ctx: Context, intent_id: str) -> IntentQueued | None:
     return queued[-1] if queued else None
 
 
-async def _bundle_digest(ctx: Context) -> str:
-    """Of the policies in force; "" while none are on the record."""
-    history = await ctx.log.read("events.governance.policies")
+async def _policies(ctx: Context) -> tuple[str, int]:
+    """Digest of the policies in force and the position of their newest change; "" and 0 while none
+    are on the record."""
+    history = await ctx.log.read(POLICIES_SUBJECT)
+    if not history:
+        return "", 0
     events = (recorded.event for recorded in history)
-    return reduce(bundle_after, events, Bundle(policies=())).digest if history else ""
+    return reduce(bundle_after, events, Bundle(policies=())).digest, history[-1].position
 
 
 async def _approvers(ctx: Context) -> frozenset[str]:

@@ -16,7 +16,7 @@ from domain.instance import LeadershipTaken
 from domain.intent import RawIntent
 from infra.nats.log import JetStreamLog
 from infra.nats.writer import Message
-from infra.ports import Batch, EventLog, Fence, Meta, Subscription, Write
+from infra.ports import Batch, EventLog, Fence, Guard, Meta, Subscription, Write
 from tests.support.cluster import fresh_log_on_three
 from tests.support.memory import MemoryLog
 from tests.support.nats import fresh_log
@@ -338,6 +338,57 @@ async def test_in_races_with_a_takeover_nothing_of_the_old_leader_comes_after_it
         tag: tag for tag in acknowledged
     }
     assert len(acknowledged) >= 2 * RACES
+
+
+async def test_a_guard_refuses_what_relies_on_a_subject_that_has_moved_on(log: EventLog) -> None:
+    both = [Write(degraded("a"), 0), Write(degraded("b"))]
+    nothing_yet = Guard("events.service.rules", 0)
+    positions = await log.append(both, meta=meta("1"), fence=nothing_yet)
+    assert await log.append(both, meta=meta("1"), fence=nothing_yet) == positions  # repeated
+    (moved,) = await log.append([Write(degraded("rules"))], meta=meta("2"))
+    later = [Write(degraded("a", "2"), positions[0]), Write(degraded("b", "2"))]
+    with pytest.raises(ConflictError) as caught:
+        await log.append(later, meta=meta("3"), fence=nothing_yet)
+    conflict = caught.value
+    assert (conflict.subject, conflict.expected, conflict.found) == (
+        "events.service.rules",
+        0,
+        moved,
+    )
+    assert await log.last_position() == moved
+    guard = Guard("events.service.rules", moved)
+    with pytest.raises(ConflictError, match=r"service\.a:"):  # the version holds beside it
+        await log.append([Write(degraded("a", "2"), 0), *later[1:]], meta=meta("4"), fence=guard)
+    assert await log.append(later, meta=meta("5"), fence=guard) == (moved + 1, moved + 2)
+    with pytest.raises(ValueError, match="fence needs a write"):
+        await log.append([Write(degraded("a"), moved + 1)], meta=meta("6"), fence=guard)
+
+
+async def test_guards_and_changes_of_what_they_guard_never_pass_each_other(log: EventLog) -> None:
+    """Many guarded appends race with changes: between what one relied on and itself stands none."""
+    relied: dict[str, int] = {}
+
+    async def rely(number: int) -> None:
+        writes = [Write(degraded(f"a{number}"), 0), Write(degraded("b", f"{number}"))]
+        while f"{number}" not in relied:
+            newest = await log.last("events.service.rules")
+            guard = Guard("events.service.rules", newest.position if newest else 0)
+            with contextlib.suppress(ConflictError):
+                await log.append(writes, meta=meta(f"r{number}"), fence=guard)
+                relied[f"{number}"] = guard.position
+
+    async def change(number: int) -> None:
+        await log.append([Write(degraded("rules", f"{number}"))], meta=meta(f"c{number}"))
+
+    for start in range(0, 120, 12):
+        racing = [rely(start + n) if n % 4 else change(start + n) for n in range(12)]
+        await asyncio.gather(*racing)
+    changes = [recorded.position for recorded in await log.read("events.service.rules")]
+    found = await log.read("events.service.b")
+    assert len(found) == len(relied) == 90
+    for recorded in found:
+        position = relied[cast(ServiceDegraded, recorded.event).reason]
+        assert not any(position < changed < recorded.position for changed in changes)
 
 
 async def test_version_and_fence_hold_together(log: EventLog) -> None:

@@ -121,6 +121,7 @@ async def ask(
     ttl: timedelta = timedelta(hours=72),
     warning: str = "",
     usage: Usage | None = None,
+    bundle_digest: str = "d" * 64,
 ) -> ApprovalRequested:
     """Queue a tier-0 intent and ask people about it; return the question."""
     asked = intent(name, purpose=purpose, by=by)
@@ -128,6 +129,7 @@ async def ask(
     queued = IntentQueued(intent_id=asked.intent_id, at=at, intent=asked, raw_position=1)
     await world.append(queued, correlation_id=asked.intent_id, actor="intent-queue")
     made = _made(asked, "requires_approval", score=0.95, at=at)
+    made = made.model_copy(update={"bundle_digest": bundle_digest})
     request = ApprovalRequested(
         intent_id=asked.intent_id,
         at=at,

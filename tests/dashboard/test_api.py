@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from domain.governance_events import (
+    ApprovalBound,
     ApprovalGranted,
     ApprovalRejected,
     ApprovalRequested,
@@ -18,8 +20,10 @@ from domain.governance_events import (
     ModeChanged,
     Policy,
     PolicyAdopted,
+    PolicyRetired,
     Usage,
 )
+from domain.policy import Bundle, bundle_after
 from infra.ports import Write
 from infra.vouching import vouched
 from services.approval_dashboard.service import create
@@ -69,8 +73,10 @@ async def test_an_approval_is_recorded_with_the_person_and_the_digest(world: Wor
 
     answer = await world.call("POST", path, {"comment": "fine"}, token="bob")
 
-    *_, granted = await governance_events(world, asked.intent_id)
+    *_, granted, bound = await governance_events(world, asked.intent_id)
     assert isinstance(granted, ApprovalGranted)
+    assert isinstance(bound, ApprovalBound)
+    assert (bound.bundle_digest, bound.policies) == ("", 0)  # no policy is on the record here
     assert (granted.approver, granted.digest, granted.comment) == ("bob", asked.digest, "fine")
     assert answer["status"] == "granted"
     assert answer["position"] == await world.log.last_position()
@@ -131,6 +137,47 @@ async def test_a_question_of_other_policies_than_those_in_force_is_not_approved(
         assert f"it was asked again since, as {again.approval_id}" in answer["detail"]
     found = await world.get(f"/api/approvals/{asked.approval_id}")
     assert (found["approval_id"], found["status"]) == (again.approval_id, "pending")
+
+
+@pytest.mark.parametrize("changes", [True, False], ids=["other policies", "the same policies"])
+async def test_a_policy_adopted_between_look_and_append_is_seen(
+    world: World, monkeypatch: pytest.MonkeyPatch, changes: bool
+) -> None:
+    await story.rules(world)
+    adoptions = [r.event for r in await world.log.read("events.governance.policies")]
+    in_force = reduce(bundle_after, adoptions, Bundle(policies=())).digest
+    asked = await story.ask(world, bundle_digest=in_force)
+    put, adopted = world.log.append, asyncio.Event()
+
+    async def just_before(writes: Sequence[Write], **given: Any) -> tuple[int, ...]:
+        if not adopted.is_set():
+            adopted.set()
+            policy = Policy(policy_id="freeze", conditions=("tier == 0",), outcome="blocked")
+            given_up = PolicyRetired(
+                at=story.now(), policy_id="freeze", bundle_digest="d" * 64, by="ann", reason="no"
+            )
+            await world.append(
+                PolicyAdopted(at=story.now(), policy=policy, bundle_digest="d" * 64, by="ann")
+            )
+            if not changes:  # taken back at once: the digest is what it was
+                await world.append(given_up)
+        return await put(writes, **given)
+
+    monkeypatch.setattr(world.log, "append", just_before)
+    path = f"/api/approvals/{asked.approval_id}/approve"
+    await world.call("POST", path, {}, token="bob", expect=409 if changes else 200)
+
+    events = await governance_events(world, asked.intent_id)
+    assert adopted.is_set()
+    if changes:
+        assert not any(isinstance(event, ApprovalGranted | ApprovalBound) for event in events)
+        return
+    *_, granted, bound = events
+    newest = await world.log.last("events.governance.policies")
+    assert isinstance(granted, ApprovalGranted)
+    assert isinstance(bound, ApprovalBound)
+    assert newest is not None
+    assert (bound.approval_id, bound.policies) == (asked.approval_id, newest.position)
 
 
 @pytest.mark.parametrize("digest", [True, False])

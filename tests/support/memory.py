@@ -13,7 +13,7 @@ from domain.errors import ConflictError, PhoenixError, PoisonError, StaleEpoch
 from domain.event import Event
 from domain.recorded import Recorded
 from infra import codec
-from infra.ports import Append, Batch, Fence, Meta, Outcome, Write
+from infra.ports import Append, Batch, Fence, Guard, Meta, Outcome, Write
 
 T0 = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -46,7 +46,7 @@ class MemoryLog:
         self._grown = asyncio.Condition()
 
     async def append(
-        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | None = None
+        self, writes: Sequence[Write], *, meta: Meta, fence: Fence | Guard | None = None
     ) -> tuple[int, ...]:
         codec.check(writes, fence)
         ids = [codec.event_id(meta.command_id, i, w.event) for i, w in enumerate(writes)]
@@ -54,6 +54,9 @@ class MemoryLog:
         if found:
             return found
         if fence is not None and self._last(fence.subject) != fence.position:
+            if isinstance(fence, Guard):
+                last = self._last(fence.subject)
+                raise ConflictError(fence.subject, expected=fence.position, found=last)
             newest = await self.last(fence.subject)
             current = getattr(newest.event, "epoch", None) if newest else None
             raise StaleEpoch(given=fence.epoch, current=current)
@@ -61,7 +64,7 @@ class MemoryLog:
             last = self._last(write.event.subject)
             if write.expected is not None and last != write.expected:
                 raise ConflictError(write.event.subject, expected=write.expected, found=last)
-        epoch = fence.epoch if fence else 0
+        epoch = fence.epoch if isinstance(fence, Fence) else 0
         for write, id in zip(writes, ids, strict=True):
             body = codec.encode(write.event, id=id, meta=meta, epoch=epoch)
             self._messages.append(_Stored(write.event.subject, body, id, {}))
