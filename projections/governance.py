@@ -682,7 +682,7 @@ def _people_summary(event: Any) -> str:
 
 AUDIT: Table[AuditRow] = Table(
     name="governance_audit",
-    version=2,
+    version=3,
     subjects=("events.governance.>",),
     row=AuditRow,
     events=AUDITED,
