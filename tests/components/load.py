@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 
+from infra.trust import TRUST
+
 TIMEOUT_S = 15.0
 
 
@@ -64,9 +66,11 @@ class Load:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         new = httpx.Limits(max_keepalive_connections=0, max_connections=200)
         async with (
-            httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, headers=headers) as kept,
             httpx.AsyncClient(
-                timeout=TIMEOUT_S, trust_env=False, headers=headers, limits=new
+                timeout=TIMEOUT_S, trust_env=False, verify=TRUST, headers=headers
+            ) as kept,
+            httpx.AsyncClient(
+                timeout=TIMEOUT_S, trust_env=False, verify=TRUST, headers=headers, limits=new
             ) as fresh,
             asyncio.TaskGroup() as tasks,
         ):

@@ -11,6 +11,7 @@ import httpx
 
 from infra.components import ABOUT, SHARED
 from infra.settings import PORT_STEP
+from infra.trust import TRUST
 from tests.integration.system import System, until
 from tests.support.ports import free_shift
 
@@ -89,6 +90,7 @@ class Site:
                 headers={"Authorization": f"Bearer {token}"},
                 timeout=15,
                 trust_env=False,
+                verify=TRUST,
             )
 
     def health(self, name: str) -> list[dict[str, Any]]:
@@ -97,7 +99,7 @@ class Site:
         answers = []
         for number in range(3):
             url = f"http://127.0.0.1:{int(base) + PORT_STEP * number}/health"
-            answers.append(httpx.get(url, timeout=15, trust_env=False).json())
+            answers.append(httpx.get(url, timeout=15, trust_env=False, verify=TRUST).json())
         return answers
 
     def versions(self, name: str) -> set[str]:
@@ -114,5 +116,7 @@ class Site:
     def build_of(self, name: str) -> dict[str, Any]:
         """The newest build."""
         url = self.system.url("build-executor", "/builds")
-        found = httpx.get(url, params={"service": name}, timeout=15, trust_env=False).json()
+        found = httpx.get(
+            url, params={"service": name}, timeout=15, trust_env=False, verify=TRUST
+        ).json()
         return dict(found["items"][0])

@@ -25,6 +25,7 @@ from domain.governance_events import (
 )
 from domain.policy import Bundle, bundle_after
 from infra.ports import Write
+from infra.trust import TRUST
 from infra.vouching import vouched
 from services.approval_dashboard.service import create
 from services.approval_dashboard.session import KEY_FILE
@@ -386,7 +387,7 @@ async def test_a_revoked_token_ends_its_session_and_a_made_up_cookie_is_nobody(
     await sign_in(world, "bob")
     del world.users.roles["bob"]
     assert "Sign in" in (await world.client.get("/")).text
-    async with httpx.AsyncClient(base_url=world.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=world.url, trust_env=False, verify=TRUST) as client:
         client.cookies.set("phoenix_session_8214", "made-up")
         answer = await client.post("/api/governance/mode", json={"mode": "aggressive"})
     assert answer.status_code == 401

@@ -17,6 +17,7 @@ from domain.intent import IntentCancelled
 from infra.ports import Fence, Term
 from infra.settings import BASE_PORTS
 from infra.signing import public_key, verify
+from infra.trust import TRUST
 from services.build_executor.work import Step, open_work
 from tests.executor.world import SPEC, T0, executor, intent_of
 from tests.support.context import World
@@ -46,7 +47,7 @@ async def test_a_spec_becomes_a_proven_service_with_signed_provenance(tmp_path: 
         sbom = json.loads(await objects.get(done["sbom_digest"]))
         assert sbom["specVersion"] == "1.6"
 
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(verify=TRUST, trust_env=False) as client:
             health = (await client.get(f"{done['url']}/health")).json()
         assert (health["service"], health["version"]) == ("parking-lots", "1.0.0")
         unpacked = site.launcher.installed[0] / "parking_lots" / "service.py"

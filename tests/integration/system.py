@@ -17,6 +17,7 @@ import httpx
 import psutil
 
 from infra.settings import BASE_PORTS
+from infra.trust import TRUST
 from phoenix import takeover
 from tests.support.ports import free_shift
 
@@ -87,7 +88,9 @@ class System:
         return f"http://127.0.0.1:{BASE_PORTS[service] + self.shift}{path}"
 
     def get(self, service: str, path: str, **query: Any) -> Any:
-        answer = httpx.get(self.url(service, path), params=query, timeout=15, trust_env=False)
+        answer = httpx.get(
+            self.url(service, path), params=query, timeout=15, trust_env=False, verify=TRUST
+        )
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
         return answer.json()
 
@@ -98,7 +101,12 @@ class System:
     def post(self, service: str, path: str, body: Any, *, expect: int = 202) -> Any:
         headers = {"Authorization": f"Bearer {self.token}"}
         answer = httpx.post(
-            self.url(service, path), json=body, headers=headers, timeout=15, trust_env=False
+            self.url(service, path),
+            json=body,
+            headers=headers,
+            timeout=15,
+            trust_env=False,
+            verify=TRUST,
         )
         assert answer.status_code == expect, f"{path}: {answer.status_code} {answer.text}"
         return answer.json()

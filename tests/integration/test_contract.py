@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from infra.settings import BASE_PORTS
+from infra.trust import TRUST
 from tests.integration.system import System, running, until
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ class Asked:
     def __init__(self, system: System) -> None:
         self.system = system
         headers = {"Authorization": f"Bearer {system.token}"}
-        self.client = httpx.Client(trust_env=False, timeout=20, headers=headers)
+        self.client = httpx.Client(trust_env=False, verify=TRUST, timeout=20, headers=headers)
 
     def __call__(
         self, service: str, call: str, body: Any = None, *, status: int = 200, keys: str = ""
@@ -159,7 +160,9 @@ def test_governance(completed: dict[str, Any], waiting: str, ask: Asked, system:
     simulated = {"policies": [{**policy, "outcome": "blocked"}], "extend": True}
     assert ask(GOVERNANCE, "POST /governance/simulate", simulated)["changed"] == 0
     ask(GOVERNANCE, "POST /governance/override", {"intent_id": waiting}, status=422)
-    nobody = httpx.post(system.url(GOVERNANCE, "/governance/mode"), json={}, trust_env=False)
+    nobody = httpx.post(
+        system.url(GOVERNANCE, "/governance/mode"), json={}, trust_env=False, verify=TRUST
+    )
     assert nobody.status_code == 401
 
 

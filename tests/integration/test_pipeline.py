@@ -14,6 +14,7 @@ import httpx
 import nats
 import pytest
 
+from infra.trust import TRUST
 from tests.integration.containers import nats_container, require_docker
 from tests.integration.system import System, running, until
 
@@ -107,7 +108,7 @@ def test_an_intent_on_nats_becomes_a_service_that_survives_kills(system: System)
 
     for instance in system.get("registry", "/services/revenue-analytics")["instances"]:
         _kill_and_wait(instance["port"])
-    until(lambda: httpx.get(f"{url}/health").json()["role"] == "active", timeout_s=10)
+    until(lambda: httpx.get(f"{url}/health", verify=TRUST).json()["role"] == "active", timeout_s=10)
     assert httpx.get(f"{url}/revenues/{record}").json()["amount"] == "19.99"
     report = httpx.get(f"{url}/reports/revenue-by-month").json()
     assert [row["value"] for row in report["rows"]] == ["20.00"]
@@ -124,7 +125,10 @@ def _kill_and_wait(port: int) -> None:
 
 def _other_pid(port: int, pid: int) -> bool:
     try:
-        return bool(httpx.get(f"http://127.0.0.1:{port}/health", timeout=2).json()["pid"] != pid)
+        return bool(
+            httpx.get(f"http://127.0.0.1:{port}/health", timeout=2, verify=TRUST).json()["pid"]
+            != pid
+        )
     except httpx.HTTPError:
         return False
 
@@ -268,6 +272,6 @@ def test_a_restart_on_the_same_data_goes_on_where_it_was(system: System) -> None
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=2).status_code == 200
+        return httpx.get(url, timeout=2, verify=TRUST).status_code == 200
     except httpx.HTTPError:
         return False

@@ -11,6 +11,7 @@ import httpx
 import psutil
 
 from infra.settings import NATS_PORT
+from infra.trust import TRUST
 from phoenix import takeover
 from tests.phoenix.running import until
 
@@ -66,7 +67,7 @@ class Command:
 
     async def post(self, path: str, headers: dict[str, str]) -> int:
         """Return the status of a command sent to the base port; 0 when there was no answer."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        async with httpx.AsyncClient(trust_env=False, verify=TRUST, timeout=10) as http:
             try:
                 url = f"http://127.0.0.1:{self.base}{path}"
                 return (await http.post(url, headers=headers)).status_code
@@ -74,7 +75,7 @@ class Command:
                 return 0
 
     async def health(self, slot: int = 0) -> dict[str, object]:
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        async with httpx.AsyncClient(trust_env=False, verify=TRUST, timeout=10) as http:
             answer = await http.get(f"http://127.0.0.1:{self.base + 1000 * slot}/health")
         body: dict[str, object] = answer.json()
         return body

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from infra.ports import EventLog
+from infra.trust import TRUST
 from phoenix.group import Group
 from phoenix.member import Member
 
@@ -68,7 +69,9 @@ class Fire:
     async def run(self) -> None:
         """Send until ``stop``, then wait for what is on its way."""
         async with (
-            httpx.AsyncClient(trust_env=False, timeout=GIVE_UP_S, limits=KEPT) as http,
+            httpx.AsyncClient(
+                verify=TRUST, trust_env=False, timeout=GIVE_UP_S, limits=KEPT
+            ) as http,
             asyncio.TaskGroup() as requests,
         ):
             due, number = time.monotonic(), 0

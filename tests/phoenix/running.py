@@ -12,6 +12,7 @@ from infra.nats import setup
 from infra.nats.connection import open_connection
 from infra.nats.log import JetStreamLog
 from infra.settings import PORT_STEP
+from infra.trust import TRUST
 from phoenix import sockets
 from phoenix.forker import Forker
 from phoenix.group import Group, Plan, Release
@@ -110,7 +111,7 @@ async def running_group(
     plan = Plan(**{"service": "tiny", "ports": ports, "heartbeat_s": HEARTBEAT_S, **how})
     bound = sockets.bind({"tiny": ports})["tiny"]
     group = Group(plan, release, bound, forker=forker, journal=journal, changed=notes.append)
-    http = httpx.AsyncClient(trust_env=False, timeout=20)
+    http = httpx.AsyncClient(trust_env=False, verify=TRUST, timeout=20)
     running = Running(group, forker, log, http, journal, notes)
     try:
         forker.start()

@@ -18,6 +18,7 @@ from infra.clock import SystemClock
 from infra.http import build_app
 from infra.ports import Context, Fence, Meta, ObjectStore, Service, Term, Write
 from infra.settings import Settings
+from infra.trust import TRUST
 from infra.views import SqliteViews
 from tests.support.context import T0, Users
 from tests.support.memory import MemoryLog
@@ -140,7 +141,7 @@ async def running(
         ]
         if lead:
             tasks.append(asyncio.create_task(service.lead(term)))
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=TRUST) as client:
             yield World(log, ctx, service, client, users, term, url)
         term.ended.set()
         server.should_exit = True
