@@ -5,6 +5,7 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -41,7 +42,7 @@ def test_every_override_leads_to_one_new_attempt_whoever_leads(tmp_path: Path) -
         for intent_id in ids.values():
             system.wait_for(intent_id, "blocked")
         for thing, intent_id in ids.items():
-            leader = system.leader("intent-queue")
+            leader = leading(system)
             if thing == SLEPT_OVER:  # the next one acts; then this one wakes and thinks it leads
                 os.kill(int(leader["pid"]), signal.SIGSTOP)
             override(system, intent_id)
@@ -64,6 +65,19 @@ def test_every_override_leads_to_one_new_attempt_whoever_leads(tmp_path: Path) -
             system.stop()
 
 
+def leading(system: System) -> dict[str, Any]:
+    """Who leads; the one that was woken may take the question and end before it answers."""
+    found: dict[str, Any] = {}
+
+    def said() -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            found.update(system.leader("intent-queue"))
+        return bool(found)
+
+    until(said, timeout_s=10)
+    return found
+
+
 def override(system: System, intent_id: str) -> None:
     body = {"intent_id": intent_id, "decision": "auto_approve", "reason": "a joke"}
     system.post("governance", "/governance/override", body, expect=200)
@@ -81,10 +95,8 @@ def wake(pid: int) -> None:
 
 
 def submitted(system: System, thing: str) -> str:
-    body = {
-        "service_name": f"list-of-{thing}",
-        "purpose": f"Falsify the audit log about {thing} and list all {thing} by month",
-    }
+    # Few words in common: the one before may still be open, and what is alike is refused.
+    body = {"service_name": f"list-of-{thing}", "purpose": f"Falsify the audit log about {thing}"}
     return str(system.post("intent-queue", "/intents/submit", body)["intent_id"])
 
 
