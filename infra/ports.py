@@ -245,7 +245,8 @@ class Views(Reading, Protocol):
         cursor: str = "",
     ) -> Page:
         """One page. ``where`` compares declared columns (a tuple means any of), ``text`` searches
-        the row's JSON without case, ``order`` is a declared column ("" = key).
+        the row's JSON without case, ``order`` is a declared column; "" and equal values: in the
+        order in which the log made the rows.
 
         Raises:
             Invalid: an unknown column or a cursor that is not ours.

@@ -2,8 +2,9 @@
 
 Written     changed rows reach the file before a query looks at it, and with every commit; until
             then they change in memory only: a row that changes often is stored once.
-Laid out    in the order they come, the key in an index: keys are random, and rows stored by key
-            would touch a page each (half the time of a write, measured).
+Laid out    in the order of the log: a row's place is the position of the event that made it. Keys
+            are random, so rows stored by key would touch a page each; so would indexes that end
+            with the key instead of the place (half the time of a write, measured, both times).
 Commit      rows and checkpoint in one transaction, at most ``COMMIT_S`` late or ``CHANGES_MAX``
             rows; what a crash loses is folded again from the checkpoint. The disk is waited for in
             a thread: a leader's event loop must not stand still for it.
@@ -31,7 +32,7 @@ from domain.event import Event
 from domain.recorded import Recorded
 from domain.view import Table
 from infra.ports import Page
-from infra.view_journal import Gap, Journal, news, take_rows
+from infra.view_journal import PLACE_END, PLACES, Changes, Gap, Journal, news, take_rows
 
 Row = TypeVar("Row", bound=BaseModel)
 Scalar = str | int | float | bool | None
@@ -40,6 +41,7 @@ LIMIT_MAX = 500
 COMMIT_S = 0.2
 CHANGES_MAX = 2000  # of all tables together
 HOT_BYTES_MAX = 2 * 1024 * 1024  # of a table's rows as JSON; in memory they take several times that
+_ABSENT_MAX = 10_000
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -55,10 +57,17 @@ class Rows(Generic[Row]):
         self.changed: dict[str, Row | None] = {}  # not in the file yet
         self._wanted, self._anew = frozenset(table.events), frozenset(table.anew)
         self._new: set[str] = set()  # of those, the keys that the file does not have
+        self._places: dict[str, int] = {}  # of those, the ones that were made, not only changed
+        self._touched: set[str] = set()  # and changed after that
+        self._again: set[str] = set()  # and made more than once
+        self._fresh_places: dict[str, int] = {}
+        self._fresh_touched: set[str] = set()
+        self._fresh_again: set[str] = set()
         self._hot: OrderedDict[str, tuple[Row, int]] = OrderedDict()  # as in the file; JSON length
         self._hot_bytes = 0
+        self._absent: set[str] = set()  # keys that the file was asked for and does not have
         name = quoted(table.name)
-        marks = ", ".join("?" for _ in range(2 + len(table.columns)))
+        marks = ", ".join("?" for _ in range(3 + len(table.columns)))
         self._select = f"SELECT body FROM {name} WHERE key = ?"
         self._insert = f"INSERT OR REPLACE INTO {name} VALUES ({marks})"
         self._delete = f"DELETE FROM {name} WHERE key = ?"
@@ -71,8 +80,13 @@ class Rows(Generic[Row]):
         hot = self._hot.get(key)
         if hot is not None:
             return hot[0]
+        if key in self._absent:
+            return None
         found = db.execute(self._select, (key,)).fetchone()
         if found is None:
+            if len(self._absent) == _ABSENT_MAX:
+                self._absent.clear()
+            self._absent.add(key)
             return None
         row = self.table.row.model_validate_json(found[0])
         self._keep(key, row, len(found[0]))
@@ -87,60 +101,86 @@ class Rows(Generic[Row]):
         """Fold a batch, or a part of it, into ``fresh``."""
         table, fresh = self.table, self.fresh
         keys, fold, wanted, anew = table.keys, table.fold, self._wanted, self._anew
+        places, touched, again = self._fresh_places, self._fresh_touched, self._fresh_again
         for recorded in events:
             kind = type(recorded.event)
             if wanted and kind not in wanted:
                 continue
             alone = table.once or kind in anew
-            for key in keys(recorded):
-                if alone:
-                    fresh[key] = fold(None, recorded, key)
-                    continue
-                before = fresh[key] if key in fresh else self._before(db, key)
+            for place, key in enumerate(keys(recorded), recorded.position * PLACES):
+                before = None if alone else fresh[key] if key in fresh else self._before(db, key)
                 after = fold(before, recorded, key)
-                if after is not before:
-                    fresh[key] = after
+                if after is before and not alone:
+                    continue
+                fresh[key] = after
+                if before is not None:
+                    touched.add(key)
+                    continue
+                if key in places:
+                    again.add(key)
+                places[key] = place
 
     def settle(self) -> None:
         """The batch is folded: its changes count."""
         self.changed.update(self.fresh)
-        self.fresh.clear()
+        self._touched |= self._fresh_touched
+        self._again |= self._fresh_again
+        self._again.update(key for key in self._fresh_places if key in self._places)
+        self._places.update(self._fresh_places)
+        self.drop_fresh()
 
-    def write(self, db: sqlite3.Connection) -> tuple[list[str], list[str]]:
+    def drop_fresh(self) -> None:
+        """The batch does not count."""
+        self.fresh.clear()
+        self._fresh_places.clear()
+        self._fresh_touched.clear()
+        self._fresh_again.clear()
+
+    def write(self, db: sqlite3.Connection) -> Changes:
         """Bring the changes into the file, within the transaction that is under way.
 
-        Returns the keys of the rows that are stored now, and of those that are gone.
+        Returns which rows that a neighbour may have are different now, or gone.
         """
-        stored: list[str] = []
-        removed: list[str] = []
+        changes = Changes()
         inserts: list[list[Any]] = []
+        once, columns = self.table.once, self.table.columns
         to_json = self.table.row.__pydantic_serializer__.to_json  # as model_dump_json, sooner
         for key, row in self.changed.items():
-            hot = None if self.table.once else self._drop(key)
+            hot = None if once else self._drop(key)
             if row is None:
-                removed.append(key)  # even if it came and went: a neighbour may stand in between
+                changes.removed.append(key)  # even if it came and went: one may stand in between
                 if key not in self._new:
                     db.execute(self._delete, (key,))
                 continue
-            stored.append(key)
             body = to_json(row).decode()
-            if hot is None:
-                columns = [getattr(row, column) for column in self.table.columns]
-                inserts.append([key, body, *columns])
+            place = self._places.get(key)
+            if place is not None:
+                self._absent.discard(key)
+                inserts.append([place, key, body, *[getattr(row, column) for column in columns]])
+                if not once and (key not in self._new or key in self._again):
+                    changes.removed.append(key)  # what stood under this key, if anything
+                differs = columns if key in self._touched else None
             else:
-                self._update(db, key, hot, row, body)
-            if not self.table.once:
+                differs = columns if hot is None else _differing(columns, hot, row)
+                self._update(db, key, row, body, differs)
+            if differs is not None:
+                changes.updated.setdefault(differs, []).append(key)
+            if not once:
                 self._keep(key, row, len(body))
         if inserts:
             db.executemany(self._insert, inserts)
         self.changed.clear()
         self._new.clear()
-        return stored, removed
+        self._places.clear()
+        self._touched.clear()
+        self._again.clear()
+        return changes
 
     def forget(self) -> None:
         """Keep no row at hand: the file has changed by itself."""
         self._hot.clear()
         self._hot_bytes = 0
+        self._absent.clear()
 
     def _before(self, db: sqlite3.Connection, key: str) -> Row | None:
         """The row that a batch's first event of this key is folded into."""
@@ -151,15 +191,16 @@ class Rows(Generic[Row]):
             self._new.add(key)
         return row
 
-    def _update(self, db: sqlite3.Connection, key: str, was: Row, row: Row, body: str) -> None:
-        # Only what changed: every column named here costs the update of an index.
-        changed = tuple(c for c in self.table.columns if getattr(row, c) != getattr(was, c))
-        sql = self._updates.get(changed)
+    def _update(
+        self, db: sqlite3.Connection, key: str, row: Row, body: str, differs: tuple[str, ...]
+    ) -> None:
+        # Only what differs: every column named here costs the update of an index.
+        sql = self._updates.get(differs)
         if sql is None:
-            names = "".join(f", {quoted(column)} = ?" for column in changed)
+            names = "".join(f", {quoted(column)} = ?" for column in differs)
             sql = f"UPDATE {quoted(self.table.name)} SET body = ?{names} WHERE key = ?"
-            self._updates[changed] = sql
-        db.execute(sql, [body, *(getattr(row, column) for column in changed), key])
+            self._updates[differs] = sql
+        db.execute(sql, [body, *(getattr(row, column) for column in differs), key])
 
     def _keep(self, key: str, row: Row, size: int) -> None:
         self._hot[key] = (row, size)
@@ -238,7 +279,7 @@ class ViewFile:
     ) -> Page:
         if not 1 <= limit <= LIMIT_MAX:
             raise Invalid("limit", f"must be between 1 and {LIMIT_MAX}")
-        column = _column(table, order, "order") if order else "key"
+        column = _column(table, order, "order") if order else "place"
         condition, values = _where(table, where or {})
         if text:
             condition = f"{condition} AND" if condition else "WHERE"
@@ -251,15 +292,15 @@ class ViewFile:
         )
         if cursor:
             condition = f"{condition} AND" if condition else "WHERE"
-            condition += f" ({column}, key) {'<' if descending else '>'} (?, ?)"
+            condition += f" ({column}, place) {'<' if descending else '>'} (?, ?)"
             values.extend(_decode_cursor(cursor))
         direction = "DESC" if descending else "ASC"
         found = self._db.execute(
-            f"SELECT {column}, key, body FROM {name} {condition}"
-            f" ORDER BY {column} {direction}, key {direction} LIMIT ?",
+            f"SELECT {column}, place, key, body FROM {name} {condition}"
+            f" ORDER BY {column} {direction}, place {direction} LIMIT ?",
             [*values, limit + 1],
         ).fetchall()
-        listed = [rows.read(key, body) for _, key, body in found[:limit]]
+        listed = [rows.read(key, body) for _, _, key, body in found[:limit]]
         more = len(found) > limit
         after = _encode_cursor(found[limit - 1][0], found[limit - 1][1]) if more else ""
         return Page(listed, after, total)
@@ -393,9 +434,9 @@ class ViewFile:
         return rows
 
     def _write(self, rows: Rows[Any]) -> None:
-        stored, removed = rows.write(self._db)
-        if self._journal.kept and (stored or removed):
-            self._journal.note(self._db, self._applied, rows.table.name, stored, removed)
+        changes = rows.write(self._db)
+        if self._journal.kept:
+            self._journal.note(self._db, self._applied, rows.table.name, changes)
 
     def _join(self) -> None:
         """Wait for the commit that is under way: until then no transaction can begin."""
@@ -453,11 +494,12 @@ class ViewFile:
             columns = "".join(f", {quoted(column)}" for column in table.columns)
             db.execute(
                 f"CREATE TABLE IF NOT EXISTS {name}"
-                f" (key TEXT PRIMARY KEY, body TEXT NOT NULL{columns})"
+                " (place INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,"
+                f" body TEXT NOT NULL{columns})"
             )
             for column in set(table.columns) - {table.prefix}:
                 index = quoted(f"{table.name}_{column}")
-                db.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {name} ({quoted(column)}, key)")
+                db.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {name} ({quoted(column)})")
         return db, Journal(db)
 
 
@@ -501,16 +543,22 @@ def _like(text: str) -> str:
     return text
 
 
-def _encode_cursor(value: Scalar, key: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([value, key]).encode()).decode().rstrip("=")
+def _differing(columns: Sequence[str], old: BaseModel, new: BaseModel) -> tuple[str, ...]:
+    return tuple([c for c in columns if getattr(new, c) != getattr(old, c)])
 
 
-def _decode_cursor(cursor: str) -> tuple[Scalar, str]:
+def _encode_cursor(value: Scalar, place: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([value, place]).encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str) -> tuple[Scalar, int]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        value, key = json.loads(base64.urlsafe_b64decode(padded.encode()))
+        value, place = json.loads(base64.urlsafe_b64decode(padded.encode()))
     except (binascii.Error, ValueError, TypeError):
         raise Invalid("cursor", "is not a cursor of this list") from None
-    if not isinstance(key, str) or isinstance(value, list | dict):
+    if not isinstance(place, int) or isinstance(value, list | dict):
         raise Invalid("cursor", "is not a cursor of this list")
-    return value, key
+    if any(isinstance(n, int) and abs(n) >= PLACE_END for n in (value, place)):
+        raise Invalid("cursor", "is not a cursor of this list")
+    return value, place

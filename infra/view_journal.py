@@ -3,19 +3,34 @@
 A view is the same function of the log in every instance: whoever holds it at an earlier position
 becomes equal by taking the rows that have changed since, without reading one event.
 
-Entries     the keys that one write stored and removed in one table, under the position it was
-            written at, in the transaction of the rows themselves.
-Bound       ``KEYS_BYTES_MAX`` of keys: older entries go, and ``since`` says how far back it goes.
+New rows    are not noted: each stands at the place of the event that made it (``PLACES``), so
+            what came after a position is a range of the table.
+Entries     the keys of rows that one write changed in the same columns of one table, or removed,
+            under the position it was written at, in the transaction of the rows themselves.
+Bound       ``KEYS_BYTES_MAX`` of keys: older entries go, and ``since`` says how far back it goes;
+            ``AHEAD_MAX`` positions, or taking the rows would hold up whoever takes them.
 """
 
 import sqlite3
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import orjson
 
 KEYS_BYTES_MAX = 512 * 1024  # some 10,000 rows, a fifth of a second to take
+AHEAD_MAX = 20_000
+PLACES = 2**20  # of the rows that one event can make in one table; positions stay below 2**43
+PLACE_END = 2**63
 _NOT_KEPT = 2**62
+
+
+@dataclass(slots=True)
+class Changes:
+    """The keys of rows that were there before: by the columns that differ, and those gone."""
+
+    updated: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
 
 
 class Gap(Exception):
@@ -32,7 +47,7 @@ class Journal:
         self._bytes = 0
         db.execute(
             "CREATE TABLE IF NOT EXISTS journal (position INTEGER NOT NULL, name TEXT NOT NULL,"
-            " stored TEXT NOT NULL, removed TEXT NOT NULL)"
+            " columns TEXT, keys TEXT NOT NULL)"  # no columns: they are gone
         )
         db.execute("CREATE INDEX IF NOT EXISTS journal_places ON journal (position, name)")
         db.execute("CREATE TABLE IF NOT EXISTS journal_of (since INTEGER, pending INTEGER)")
@@ -54,20 +69,12 @@ class Journal:
         self._start(db, since=_NOT_KEPT)
         self.kept = False
 
-    def note(
-        self,
-        db: sqlite3.Connection,
-        position: int,
-        name: str,
-        stored: Sequence[str],
-        removed: Sequence[str],
-    ) -> None:
+    def note(self, db: sqlite3.Connection, position: int, name: str, changes: "Changes") -> None:
         """These rows of a table have been written with everything up to here."""
-        keys = orjson.dumps(stored).decode(), orjson.dumps(removed).decode()
-        db.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (position, name, *keys))
-        size = len(keys[0]) + len(keys[1])
-        self._entries.append((position, size))
-        self._bytes += size
+        for columns, keys in changes.updated.items():
+            self._enter(db, position, name, "\n".join(columns), keys)
+        if changes.removed:
+            self._enter(db, position, name, None, changes.removed)
 
     def settle(self, db: sqlite3.Connection, pending: int) -> None:
         """Before a commit: drop what is too old, and say how many events are still to come."""
@@ -81,6 +88,19 @@ class Journal:
             db.execute("UPDATE journal_of SET since = ?", (since,))
         db.execute("UPDATE journal_of SET pending = ?", (pending,))
 
+    def _enter(
+        self,
+        db: sqlite3.Connection,
+        position: int,
+        name: str,
+        columns: str | None,
+        keys: Sequence[str],
+    ) -> None:
+        body = orjson.dumps(keys).decode()
+        db.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (position, name, columns, body))
+        self._entries.append((position, len(body)))
+        self._bytes += len(body)
+
     def _start(self, db: sqlite3.Connection, *, since: int) -> None:
         db.execute("DELETE FROM journal")
         db.execute("UPDATE journal_of SET since = ?", (since,))
@@ -93,13 +113,13 @@ def news(db: sqlite3.Connection, position: int) -> tuple[int, int] | None:
     than ``position``.
 
     Raises:
-        Gap: it does not know what has changed since ``position``.
+        Gap: it does not know what has changed since ``position``, or it is too much.
     """
     (ahead,) = db.execute("SELECT position FROM source.checkpoint").fetchone()
     if ahead <= position:
         return None
     since, pending = db.execute("SELECT since, pending FROM source.journal_of").fetchone()
-    if since > position:
+    if since > position or ahead > position + AHEAD_MAX:
         raise Gap
     return ahead, pending
 
@@ -108,17 +128,29 @@ def take_rows(db: sqlite3.Connection, name: str, position: int) -> None:
     """Make those rows of table ``name`` (quoted) that have changed since ``position`` equal to the
     ones of the file attached as ``source``.
     """
+    chosen = "journal.position > :position AND journal.name = :name AND journal.columns IS :columns"
     keys = (
-        "SELECT keys.value FROM source.journal, json_each(source.journal.{}) AS keys"
-        " WHERE source.journal.position > :position AND source.journal.name = :name"
+        "SELECT keys.value FROM source.journal, json_each(source.journal.keys) AS keys"
+        f" WHERE {chosen}"
     )
-    values = {"position": position, "name": name.strip('"')}
-    # What was removed and stored again goes and comes back; what went in the end is not there.
-    db.execute(f"DELETE FROM main.{name} WHERE key IN ({keys.format('removed')})", values)
-    columns = [column[1] for column in db.execute(f"PRAGMA main.table_info({name})")][1:]
-    same = ", ".join(f'"{column}" = excluded."{column}"' for column in columns)
+    values: dict[str, object] = {"position": position, "name": name.strip('"'), "columns": None}
+    values["place"] = place = (position + 1) * PLACES
+    # What was removed and made again goes here, and comes with the new ones; unless it is here.
     db.execute(
-        f"INSERT INTO main.{name} SELECT * FROM source.{name} WHERE key IN"
-        f" ({keys.format('stored')}) ON CONFLICT (key) DO UPDATE SET {same}",
+        f"DELETE FROM main.{name} WHERE key IN ({keys}) AND NOT EXISTS (SELECT 1 FROM source.{name}"
+        f" AS kept WHERE kept.place = main.{name}.place AND kept.key = main.{name}.key)",
         values,
     )
+    kinds = db.execute(
+        "SELECT DISTINCT columns FROM source.journal WHERE position > ? AND name = ?"
+        " AND columns IS NOT NULL",
+        (position, values["name"]),
+    ).fetchall()
+    for (columns,) in kinds:
+        same = "".join(f', "{column}" = new."{column}"' for column in columns.split("\n") if column)
+        db.execute(
+            f"UPDATE main.{name} AS old SET body = new.body{same} FROM source.{name} AS new"
+            f" WHERE new.key IN ({keys}) AND new.place < :place AND old.place = new.place",
+            {**values, "columns": columns},
+        )
+    db.execute(f"INSERT INTO main.{name} SELECT * FROM source.{name} WHERE place >= ?", (place,))

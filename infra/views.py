@@ -41,7 +41,7 @@ _RING_EVERY_S = 0.5  # by whoever keeps a journal, besides after every commit
 _HEARD_S = 1.5  # without a ring: it is gone, or stands still
 _COMMITS_APART_S = 0.01
 _FOLD_S = 2.0  # how long to fold after there was a need to
-_FORMAT = 4  # of the file, beyond its tables
+_FORMAT = 5  # of the file, beyond its tables
 _WANTED = "?"  # rung at the neighbour: somebody waits for what is not in your file yet
 _log = structlog.get_logger(__name__)
 
@@ -137,7 +137,7 @@ class SqliteViews(ViewFile):
                 rows.fold(self._db, events)
         except BaseException:
             for rows in self._rows.values():
-                rows.fresh.clear()
+                rows.drop_fresh()
             raise
         told = [
             (watcher, key, row)

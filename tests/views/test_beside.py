@@ -156,12 +156,14 @@ async def test_whoever_watches_rows_folds(tmp_path: Path) -> None:
             await until(lambda: heard == ["a"])
 
 
+@pytest.mark.parametrize("bound", ["KEYS_BYTES_MAX", "AHEAD_MAX"])
 async def test_a_standby_folds_what_the_journal_does_not_hold(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bound: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = MemoryLog()
     async with a_pair(log, tmp_path) as (leader, standby):
-        monkeypatch.setattr("infra.view_journal.KEYS_BYTES_MAX", 0)
+        await standby.reach(await append(log, cancelled("a")))
+        monkeypatch.setattr(f"infra.view_journal.{bound}", 0)
         last = await append(log, cancelled("a"))
         await standby.reach(last)
         monkeypatch.undo()

@@ -1,5 +1,6 @@
 """Views in SQLite are what the plain fold says, whatever the events, batches, looks and crashes."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,7 @@ from domain.recorded import Recorded
 from domain.view import Table, apply, made, updated
 from infra.codec import decode
 from infra.ports import Batch
-from infra.view_journal import Gap
+from infra.view_journal import PLACES, Gap
 from infra.views import SqliteViews
 from projections.intents import TimelineRow
 from tests.history.samples import read
@@ -174,13 +175,34 @@ def test_rows_taken_from_a_neighbour_are_those_of_the_plain_fold(
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr("infra.view_journal.KEYS_BYTES_MAX", keys_bytes)
         neighbour = beside(Path(name), log, steps)
-        found, position = neighbour.dump(), neighbour.position
+        found = {table.name: stored(neighbour, table) for table in TABLES}
         neighbour.close()
     for table in TABLES:
-        rows = folded(table, log[:position])
+        rows, places = folded(table, log), placed(table, log)
         assert found[table.name] == {
-            key: row.model_dump_json() for key, row in sorted(rows.items())
+            key: (places[key], row.model_dump_json(), *(getattr(row, c) for c in table.columns))
+            for key, row in rows.items()
         }
+
+
+def stored(views: SqliteViews, table: Table[Any]) -> dict[str, tuple[Any, ...]]:
+    """What the file holds under each key: the row's place, its JSON and its columns."""
+    views.count(table)  # all of it is in the file
+    found = views._db.execute(f"SELECT * FROM {table.name}").fetchall()
+    return {key: (place, *rest) for place, key, *rest in found}
+
+
+def placed(table: Table[Any], log: list[Recorded[Event]]) -> dict[str, int]:
+    """Where each row was made: by the event it has been there since, or was last folded anew by."""
+    places: dict[str, int] = {}
+    rows: dict[str, Any] = {}
+    for recorded in log:
+        before, rows = rows, apply(table, rows, recorded)
+        keys = tuple(table.keys(recorded)) if table.wants(type(recorded.event)) else ()
+        for number, key in enumerate(keys):
+            if key not in before or table.once or type(recorded.event) in table.anew:
+                places[key] = recorded.position * PLACES + number
+    return places
 
 
 def beside(folder: Path, log: list[Recorded[Event]], steps: list[tuple[int, str]]) -> SqliteViews:
@@ -224,7 +246,9 @@ def take(neighbour: SqliteViews, views: SqliteViews, log: list[Recorded[Event]])
     before = neighbour.position
     try:
         further = neighbour.take(views._path)
-    except Gap:
+    except Gap as gap:
+        if isinstance(gap.__cause__, sqlite3.Error):
+            raise gap.__cause__ from None  # a row that could not be taken
         assert neighbour.position == before
         fold(neighbour, views, log)
     else:

@@ -1,6 +1,7 @@
 """Views in SQLite: rows and checkpoint together, rebuilt when their shape changes."""
 
 import asyncio
+import base64
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -286,7 +287,9 @@ def test_pages_filter_order_and_join(tmp_path: Path) -> None:
         ({"limit": 0}, "limit"),
         ({"limit": 501}, "limit"),
         ({"cursor": "%%"}, "cursor"),
-        ({"cursor": "WzEsIDJd"}, "cursor"),
+        ({"cursor": base64.b64encode(b'[1, "a"]').decode()}, "cursor"),
+        ({"cursor": base64.b64encode(b"[1, 1" + b"0" * 30 + b"]").decode()}, "cursor"),
+        ({"cursor": base64.b64encode(b"[1" + b"0" * 30 + b", 1]").decode()}, "cursor"),
     ],
 )
 def test_a_wrong_query_names_its_field(tmp_path: Path, query: dict[str, Any], field: str) -> None:
