@@ -6,11 +6,12 @@ Invariants  every raw message gets exactly one answer, ``IntentQueued`` or ``Int
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from sys import intern
+from itertools import chain
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -36,6 +37,7 @@ INTENT_NAMESPACE = UUID("5d1e0f6c-64cf-5f0e-9d0e-3f5b2ce1c9a1")
 PERSON_PREFIX = "intents.by."  # only services may publish there: the identity is proven
 WORD_CHARS = 30  # longer ones are no words that come again
 _WORD = re.compile(r"[^\W_]+")
+WISH_BITS = 2048
 SIMILARITY_MAX = 0.90  # name and purpose together; above it two open intents are one wish
 
 
@@ -45,15 +47,28 @@ class OpenIntent:
 
     intent_id: str
     service_name: str
-    grams: frozenset[str]
+    wish: "Wish"
 
     @classmethod
     def of(cls, intent: Intent) -> "OpenIntent":
         return cls(
             intent_id=intent.intent_id,
             service_name=intent.service_name,
-            grams=trigrams(intent.service_name, intent.purpose),
+            wish=wish_of(intent.service_name, intent.purpose),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an intent asks for, as it is compared: name and purpose without case, punctuation and
+    word order."""
+
+    words: tuple[str, ...]
+    size: int  # letter triples in them, each as often as it is there
+    bits: int  # the set of them, of ``WISH_BITS``: a bit each, which several may share
+
+    def triples(self) -> Counter[str]:
+        return Counter(chain.from_iterable(map(_triples, self.words)))
 
 
 class Open(Protocol):
@@ -206,41 +221,55 @@ def find_duplicate(
     service_name: str, purpose: str, open_intents: Iterable[OpenIntent]
 ) -> OpenIntent | None:
     """Return the open intent that asks for the same: same name, or name and purpose too alike."""
-    grams = trigrams(service_name, purpose)
+    wish = wish_of(service_name, purpose)
     for other in open_intents:
-        if other.service_name == service_name:
-            return other
-        if _may_be_alike(grams, other.grams) and similarity(grams, other.grams) > SIMILARITY_MAX:
+        if other.service_name == service_name or alike(wish, other.wish):
             return other
     return None
 
 
 @lru_cache(maxsize=16)  # asked for when an intent is judged, and again when it is taken in
-def trigrams(service_name: str, purpose: str) -> frozenset[str]:
-    """The letter triples of name and purpose, without case, punctuation and word order."""
-    words = _WORD.findall(f"{service_name} {purpose}".lower())
-    return frozenset().union(
-        *[_known_word(word) if len(word) <= WORD_CHARS else _triples(word) for word in words]
-    )
+def wish_of(service_name: str, purpose: str) -> Wish:
+    """Name and purpose of an intent as they are compared."""
+    words = tuple(_WORD.findall(f"{service_name} {purpose}".lower()))
+    bits = 0
+    for word in words:
+        bits |= _known_bits(word) if len(word) <= WORD_CHARS else _bits(word)
+    return Wish(words, sum(map(len, words)), bits)
 
 
-def _triples(word: str) -> tuple[str, ...]:
+def _triples(word: str) -> list[str]:
     padded = f" {word} "
-    # Interned: many sets share their few thousand triples.
-    return tuple([intern(padded[i : i + 3]) for i in range(len(word))])
+    return [padded[i : i + 3] for i in range(len(word))]
 
 
-_known_word = lru_cache(maxsize=10_000)(_triples)
+def _bits(word: str) -> int:
+    bits = 0
+    for triple in _triples(word):
+        bits |= _BIT[hash(triple) % WISH_BITS]
+    return bits
 
 
-def similarity(a: frozenset[str], b: frozenset[str]) -> float:
-    """Dice coefficient of two trigram sets: 0 nothing in common, 1 the same."""
-    return 2 * len(a & b) / (len(a) + len(b)) if a or b else 1.0
+_BIT = tuple(1 << n for n in range(WISH_BITS))
+_known_bits = lru_cache(maxsize=10_000)(_bits)
 
 
-def _may_be_alike(a: frozenset[str], b: frozenset[str]) -> bool:
-    """False when the sizes alone rule it out: cheap, and true of most pairs."""
-    return 2 * min(len(a), len(b)) > SIMILARITY_MAX * (len(a) + len(b))
+def similarity(a: Wish, b: Wish) -> float:
+    """Dice coefficient of the letter triples: 0 nothing in common, 1 the same."""
+    if not a.size and not b.size:
+        return 1.0
+    return 2 * (a.triples() & b.triples()).total() / (a.size + b.size)
+
+
+def alike(a: Wish, b: Wish) -> bool:
+    """Whether two intents with these wishes are one; of most pairs the bits alone say no."""
+    may_differ = (1 - SIMILARITY_MAX) * (a.size + b.size)
+    return differing(a, b) < may_differ and similarity(a, b) > SIMILARITY_MAX
+
+
+def differing(a: Wish, b: Wish) -> int:
+    """In how many letter triples they differ at least: quickly said, mostly close to the truth."""
+    return (a.bits ^ b.bits).bit_count()
 
 
 def first_error(error: ValidationError) -> tuple[str, str]:

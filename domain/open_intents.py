@@ -1,22 +1,23 @@
 """The open intents, arranged so that a likeness among very many is found without asking each.
 
-Two sets alike beyond ``SIMILARITY_MAX`` differ in few trigrams. Dealt into more parts than that (by
-their hash), most parts of both must be the same; so each intent is known by the content of each of
-its parts, and only who shares enough of them is compared. The answer is exact, never a guess.
+Two wishes alike beyond ``SIMILARITY_MAX`` differ in few letter triples. Cut into more pieces than
+that, the bits of both are the same in some; so each intent is known by the content of each piece,
+and only who shares enough of them is compared. The answer is exact, never a guess.
 
-Memory      about 8 KB an open intent
+Memory      about 6 KB an open intent
 """
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import pairwise
 
-from domain.intake import SIMILARITY_MAX, OpenIntent, similarity, trigrams
+from domain.intake import SIMILARITY_MAX, WISH_BITS, OpenIntent, Wish, alike, wish_of
 
 # For a, b alike: |a ^ b| = |a| + |b| - 2 |a & b| < _DIFFER (|a| + |b|), and |a| > _RATIO |b|.
 _DIFFER = 1 - SIMILARITY_MAX
 _RATIO = SIMILARITY_MAX / (2 - SIMILARITY_MAX)
-_EMPTY = frozenset((0,))
-_STEP = 1.5  # sets of up to this many times the size are dealt into equally many parts
+_STEP = 1.5  # wishes of up to this many times the size are cut into equally many pieces
+_BYTES = WISH_BITS // 8
 
 
 class OpenIntents:
@@ -43,7 +44,7 @@ class OpenIntents:
         self.remove(intent.intent_id)
         self._by_id[intent.intent_id] = intent
         self._by_name.setdefault(intent.service_name, {})[intent.intent_id] = intent
-        size = _size_class(len(intent.grams))
+        size = _size_class(intent.wish.size)
         if size not in self._sizes:
             self._sizes[size] = _Likes(size)
         self._sizes[size].add(intent)
@@ -57,87 +58,82 @@ class OpenIntents:
         del same[intent_id]
         if not same:
             del self._by_name[intent.service_name]
-        self._sizes[_size_class(len(intent.grams))].remove(intent)
+        self._sizes[_size_class(intent.wish.size)].remove(intent)
 
     def twin(self, service_name: str, purpose: str) -> OpenIntent | None:
         """An open intent that asks for the same: same name, or name and purpose too alike."""
         if same := self._by_name.get(service_name):
             return next(iter(same.values()))
-        grams = trigrams(service_name, purpose)
-        for size in _alike_sizes(len(grams)):
+        wish = wish_of(service_name, purpose)
+        for size in _alike_sizes(wish.size):
             if size in self._sizes:
-                for other in self._sizes[size].candidates(grams):
-                    if similarity(grams, other.grams) > SIMILARITY_MAX:
+                for other in self._sizes[size].candidates(wish):
+                    if alike(wish, other.wish):
                         return other
         return None
 
 
 class _Likes:
-    """The open intents of one size class by the content of their parts."""
+    """The open intents of one size class by the content of their pieces."""
 
     def __init__(self, size: int) -> None:
         self._largest = _STEP ** (size + 1)
-        differ = int(_DIFFER * self._largest * (1 + 1 / _RATIO))
-        self._parts = 2 + differ + differ // 3
-        self._known: dict[int, tuple[OpenIntent, ...] | OpenIntent] = {}
-        self._last: tuple[frozenset[str], frozenset[int]] = frozenset(), frozenset()
+        differ = self._differ(self._largest / _RATIO)
+        pieces = differ + 2  # more would tell more, and cost more to keep than it saves (measured)
+        # For a very long purpose there are not bytes enough: all of its size are compared.
+        cuts = [n * _BYTES // pieces for n in range(pieces + 1)] if pieces <= _BYTES else []
+        self._pieces = [slice(*ends) for ends in pairwise(cuts)]
+        self._known: list[dict[bytes, tuple[OpenIntent, ...] | OpenIntent]]
+        self._known = [{} for _ in self._pieces]
         self._members: dict[str, OpenIntent] = {}
 
     def add(self, intent: OpenIntent) -> None:
         self._members[intent.intent_id] = intent
-        for part in self._dealt(intent.grams):
-            there = self._known.get(part)
-            if there is None:
-                self._known[part] = intent  # mostly the only one: a tuple would cost as much again
-            else:
-                self._known[part] = (*_several(there), intent)
+        for known, piece in self._cut(intent.wish):
+            there = known.get(piece)
+            # Mostly it is the only one: a tuple would cost as much again.
+            known[piece] = intent if there is None else (*_several(there), intent)
 
     def remove(self, intent: OpenIntent) -> None:
         del self._members[intent.intent_id]
-        for part in self._dealt(intent.grams):
-            there = self._known[part]
+        for known, piece in self._cut(intent.wish):
+            there = known[piece]
             if there is intent:
-                del self._known[part]
+                del known[piece]
                 continue
             rest = tuple(i for i in _several(there) if i.intent_id != intent.intent_id)
-            if rest:
-                self._known[part] = rest
-            else:
-                del self._known[part]
+            known[piece] = rest if len(rest) > 1 else rest[0]
 
-    def candidates(self, grams: frozenset[str]) -> Iterable[OpenIntent]:
+    def candidates(self, wish: Wish) -> Iterable[OpenIntent]:
         """Everyone who may be alike, and perhaps some others.
 
-        Of the parts that are not empty all but ``differ`` are shared with anyone alike; so of any
-        ``differ + 1`` at least one, and we ask for the rarest.
+        Anyone alike shares all pieces but ``differ``; so of any ``differ + 1`` at least one, and
+        we ask for the rarest.
         """
-        differ = int(_DIFFER * (len(grams) + min(self._largest, len(grams) / _RATIO)))
-        parts = self._dealt(grams)
-        if len(parts) <= differ:
-            return tuple(self._members.values())
-        found, unshared = [], 0
-        for part in parts:
-            there = self._known.get(part)
+        if not self._pieces:
+            return self._members.values()
+        left = self._differ(wish.size)
+        found = []
+        for known, piece in self._cut(wish):
+            there = known.get(piece)
             if there is not None:
                 found.append(there)
-            elif unshared == differ:
+            elif left == 0:
                 return ()
             else:
-                unshared += 1
-        several = sorted(map(_several, found), key=len)[: differ + 1 - unshared]
-        return {other.intent_id: other for others in several for other in others}.values()
+                left -= 1
+        rarest = sorted(map(_several, found), key=len)[: left + 1]
+        return {other.intent_id: other for others in rarest for other in others}.values()
 
-    def _dealt(self, grams: frozenset[str]) -> frozenset[int]:
-        """The content of each part that is not empty, as a number."""
-        if self._last[0] is grams:  # whoever has no twin is taken in next
-            return self._last[1]
-        count = self._parts
-        parts = [0] * count
-        for number in map(hash, grams):
-            parts[number % count] ^= number
-        dealt = frozenset(parts) - _EMPTY
-        self._last = grams, dealt
-        return dealt
+    def _differ(self, size: int | float) -> int:
+        """In how many triples a wish of this size may differ from one alike in this class."""
+        return int(_DIFFER * (size + min(self._largest, size / _RATIO)))
+
+    def _cut(
+        self, wish: Wish
+    ) -> Iterator[tuple[dict[bytes, tuple[OpenIntent, ...] | OpenIntent], bytes]]:
+        bits = wish.bits.to_bytes(_BYTES, "little")
+        return zip(self._known, [bits[piece] for piece in self._pieces], strict=True)
 
 
 def _several(there: tuple[OpenIntent, ...] | OpenIntent) -> tuple[OpenIntent, ...]:

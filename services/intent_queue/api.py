@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from heapq import nsmallest
 from typing import Annotated, Any
 
 from litestar import Controller, Request, Response, Router, delete, get, patch, post
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.errors import Invalid, NotFound
 from domain.event import Event
-from domain.intake import OpenIntent, find_duplicate, similarity, trigrams
+from domain.intake import OpenIntent, differing, find_duplicate, similarity, wish_of
 from domain.intent import (
     Cancel,
     Command,
@@ -44,6 +45,8 @@ from services.intent_queue.receipt import Receipt, accepted, queue_position, sub
 
 _BODY_MAX_BYTES = 1_000_000  # the server's own limit on one message
 _BATCH_MAX = 100
+_NEAREST = 5  # shown, of so many that are compared triple by triple
+_COMPARED = 50
 AnyRequest = Request[Any, Any, Any]
 Limit = Annotated[int, QueryParameter(ge=1, le=500)]
 
@@ -116,21 +119,28 @@ def _submissions(ctx: Context) -> type[Controller]:
             """Would such an intent be refused as a duplicate? Records nothing."""
             rows = {row.intent_id: row for row in ctx.views.all(INTENTS, open=True)}
             candidates = [OpenIntent.of(row.intent) for row in rows.values()]
-            grams = trigrams(data.service_name, data.purpose)
+            wish = wish_of(data.service_name, data.purpose)
             twin = find_duplicate(data.service_name, data.purpose, candidates)
-            nearest = sorted(
-                (
-                    {
-                        "intent_id": c.intent_id,
-                        "service_name": c.service_name,
-                        "similarity": round(similarity(grams, c.grams), 3),
-                    }
-                    for c in candidates
-                ),
-                key=lambda item: -float(str(item["similarity"])),
-            )[:5]
+            likely = nsmallest(
+                _COMPARED,
+                candidates,
+                key=lambda c: differing(wish, c.wish) / (wish.size + c.wish.size + 1),
+            )
+            nearest = [
+                {
+                    "intent_id": c.intent_id,
+                    "service_name": c.service_name,
+                    "similarity": round(similarity(wish, c.wish), 3),
+                }
+                for c in likely
+            ]
+            nearest.sort(key=lambda item: -float(str(item["similarity"])))
             existing = twin.intent_id if twin else ""
-            return {"duplicate": twin is not None, "existing": existing, "nearest": nearest}
+            return {
+                "duplicate": twin is not None,
+                "existing": existing,
+                "nearest": nearest[:_NEAREST],
+            }
 
     return Submissions
 

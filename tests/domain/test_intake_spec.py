@@ -19,7 +19,7 @@ from domain.intake import (
     find_duplicate,
     judge,
     similarity,
-    trigrams,
+    wish_of,
 )
 from domain.intent import (
     MAX_MESSAGE_BYTES,
@@ -261,7 +261,7 @@ def test_no_json_object_makes_the_door_raise_or_give_an_answer_that_cannot_be_ke
 
 @given(st.text(min_size=2, max_size=60), st.text(min_size=10, max_size=200))
 def test_every_intent_is_like_itself(name: str, purpose: str) -> None:
-    grams = trigrams(name, purpose)
-    assert similarity(grams, grams) == 1.0
-    twin = OpenIntent(intent_id="x", service_name="another-name", grams=grams)
-    assert find_duplicate(name, purpose, [twin]) is (twin if grams else None)
+    wish = wish_of(name, purpose)
+    assert similarity(wish, wish) == 1.0
+    twin = OpenIntent(intent_id="x", service_name="another-name", wish=wish)
+    assert find_duplicate(name, purpose, [twin]) is (twin if wish.size else None)

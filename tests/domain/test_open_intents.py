@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.intake import OpenIntent, find_duplicate, trigrams
+from domain.intake import OpenIntent, find_duplicate, wish_of
 from domain.open_intents import OpenIntents
 
 WORDS = ("track", "revenue", "by", "source", "month", "tickets", "teams", "shelter", "kiln", "x")
@@ -11,7 +11,7 @@ Text = st.lists(st.sampled_from(WORDS), min_size=1, max_size=40).map(" ".join)
 
 
 def intent(number: int, name: str, purpose: str) -> OpenIntent:
-    return OpenIntent(intent_id=str(number), service_name=name, grams=trigrams(name, purpose))
+    return OpenIntent(intent_id=str(number), service_name=name, wish=wish_of(name, purpose))
 
 
 @given(known=st.lists(Text, max_size=30), asked=Text, drop=st.integers(0, 3))
