@@ -28,6 +28,7 @@ from infra.ports import Fence, Guard, Meta, Write
 
 CONTENT_TYPE = "application/cloudevents+json"
 NAMESPACE = UUID("6f2b1a52-6c1f-5b0e-9a55-0d7f5a3c9b11")
+SOURCE = "phoenix"  # where the writer does not say who it is
 RAW_PREFIX = "intents."
 SUBMIT_SUBJECT = "intents.submit"
 
@@ -65,12 +66,11 @@ def encode(event: Event, *, id: str, meta: Meta, epoch: int = 0) -> bytes:
     envelope: dict[str, Any] = {
         "specversion": "1.0",
         "id": id,
-        "source": meta.source or "phoenix",
+        "source": meta.source or SOURCE,
         "type": event.full_type,
         "subject": event.stream_key,
         "time": event.at,
         "datacontenttype": "application/json",
-        "data": event.__pydantic_serializer__.to_python(event, mode="json", exclude=_ENVELOPE_ONLY),
     }
     if meta.correlation_id:
         envelope["correlationid"] = meta.correlation_id
@@ -82,7 +82,8 @@ def encode(event: Event, *, id: str, meta: Meta, epoch: int = 0) -> bytes:
         envelope["epoch"] = epoch
     if meta.traceparent:
         envelope["traceparent"] = meta.traceparent
-    return orjson.dumps(envelope)
+    data = event.__pydantic_serializer__.to_json(event, exclude=_ENVELOPE_ONLY)
+    return b'%b,"data":%b}' % (orjson.dumps(envelope)[:-1], data)
 
 
 @overload

@@ -8,7 +8,7 @@ Delivery    ``append`` tries for ``APPEND_TIMEOUT_S``; after that the caller may
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -44,11 +44,64 @@ from infra.ports import Append, Batch, Fence, Guard, Meta, Outcome, Write
 APPEND_TIMEOUT_S = 10.0
 RETRY_S = 0.02
 RETRY_S_MAX = 0.5
+_BEGINNING = 64  # bytes
+OWN_MAX = 2000  # events on their way to the log and back
 RUNS = 16  # of ``append_each`` on their way
 
 NOT_WRITTEN = (NoAnswer, Denied, TooLarge, api.NoStream, api.Refused)  # or not for certain
 _CONTENT_TYPE = header_lines({"Content-Type": codec.CONTENT_TYPE})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Own:
+    """Events that this process appends and follows itself: what comes back is known already.
+
+    Known by the bytes of the body, so what is handed out is what stands in the log.
+    """
+
+    def __init__(self) -> None:
+        self._followers: set[JetStreamSubscription] = set()
+        # By how the body begins: with the event's id.
+        self._kept: OrderedDict[bytes, tuple[bytes, Event, str, Meta, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def follow(self, follower: "JetStreamSubscription") -> None:
+        self._followers.add(follower)
+
+    def leave(self, follower: "JetStreamSubscription") -> None:
+        self._followers.discard(follower)
+        if not self._followers:
+            self._kept.clear()
+
+    def keep(self, event: Event, body: bytes, id: str, meta: Meta, epoch: int) -> None:
+        """This is about to be appended."""
+        if any(follower.wants(event) for follower in self._followers):
+            self._kept[body[:_BEGINNING]] = body, event, id, meta, epoch
+            if len(self._kept) > OWN_MAX:
+                self._kept.popitem(last=False)
+
+    def take(self, raw: Raw, only: Collection[type[Event]] | None) -> Recorded[Event] | None:
+        """What was appended with this body, if it is asked for; once."""
+        found = self._kept.pop(raw.data[:_BEGINNING], None)
+        if found is None:
+            return None
+        body, event, id, meta, epoch = found
+        if body != raw.data or (only is not None and type(event) not in only):
+            return None
+        return Recorded(
+            raw.position,
+            event,
+            raw.subject,
+            id,
+            meta.actor,
+            meta.correlation_id,
+            meta.causation_id,
+            epoch,
+            meta.source or codec.SOURCE,
+            meta.traceparent,
+        )
 
 
 class JetStreamLog:
@@ -61,6 +114,7 @@ class JetStreamLog:
         self.stream = Stream(nc, stream)
         self._writer = writer
         self._starting = asyncio.Lock()
+        self.own = _Own()
 
     async def close(self) -> None:
         """End the writer; the connection is the caller's."""
@@ -83,7 +137,7 @@ class JetStreamLog:
         self, writes: Sequence[Write], *, meta: Meta, fence: Fence | Guard | None = None
     ) -> tuple[int, ...]:
         """See ``infra.ports.EventLog.append``."""
-        messages = _messages(writes, meta, fence)
+        messages = self.messages(writes, meta, fence)
         writer = self._writer or await self.writer()
         try:
             ack = await writer.send(messages)
@@ -107,6 +161,27 @@ class JetStreamLog:
         for last in under_way:
             outcomes += await last.outcomes()
         return outcomes
+
+    def messages(
+        self, writes: Sequence[Write], meta: Meta, fence: Fence | Guard | None
+    ) -> list[Message]:
+        """One append as the writer takes it.
+
+        Raises:
+            ValueError: these conditions do not fit; see ``codec.check``.
+        """
+        fenced = codec.check(writes, fence)
+        epoch = fence.epoch if isinstance(fence, Fence) else 0
+        messages = []
+        for index, write in enumerate(writes):
+            event, expected, guard = write.event, write.expected, ""
+            id = codec.event_id(meta.command_id, index, event)
+            body = codec.encode(event, id=id, meta=meta, epoch=epoch)
+            self.own.keep(event, body, id, meta, epoch)
+            if fence is not None and index == fenced:
+                expected, guard = fence.position, fence.subject
+            messages.append(Message(event.subject, body, id, expected, guard, _CONTENT_TYPE))
+        return messages
 
     async def submit(self, body: bytes, *, person: str = "", message_id: str = "") -> int:
         """See ``infra.ports.EventLog.submit``.
@@ -181,7 +256,7 @@ class _Run:
         self._log = log
         self._appends = appends
         self._fence = fence
-        self._groups = [_messages(writes, meta, fence) for writes, meta in appends]
+        self._groups = [log.messages(writes, meta, fence) for writes, meta in appends]
         self._answer = writer.send_each(self._groups)
 
     async def outcomes(self) -> list[Outcome]:
@@ -368,6 +443,7 @@ class JetStreamSubscription:
             raise self._poison
         if not self._started:
             self._started = True
+            self._log.own.follow(self)
             self._reader.start()
         self._waiting = True
         self._done = self._given
@@ -383,10 +459,11 @@ class JetStreamSubscription:
         """What is asked for and can be read, up to the first message that cannot."""
         events: list[Recorded[Event]] = []
         position, wanted, only = self._given, self._wanted, self._events
+        own = self._log.own
         try:
             for raw in raws:
                 if raw.subject in wanted:
-                    recorded = _decoded_raw(raw, only)
+                    recorded = own.take(raw, only) or _decoded_raw(raw, only)
                     if recorded is not None:
                         events.append(recorded)
                 position = raw.position
@@ -405,11 +482,17 @@ class JetStreamSubscription:
             return max(last, self._given)
         return self._done
 
+    def wants(self, event: Event) -> bool:
+        """Whether it hands out such an event."""
+        asked = self._events is None or type(event) in self._events
+        return asked and event.subject in self._wanted
+
     def _idle(self) -> bool:
         return self._waiting and self._reader.empty and self._poison is None
 
     async def close(self) -> None:
         """End the subscription on the server."""
+        self._log.own.leave(self)
         await self._reader.close()
 
 
@@ -445,21 +528,6 @@ class _Deadline:
             raise TransientError(f"the log did not accept it in time: {why}") from error
         await asyncio.sleep(self._delay_s)
         self._delay_s = min(self._delay_s * 2, RETRY_S_MAX)
-
-
-def _messages(writes: Sequence[Write], meta: Meta, fence: Fence | Guard | None) -> list[Message]:
-    """Raises ValueError: these conditions do not fit; see ``codec.check``."""
-    fenced = codec.check(writes, fence)
-    epoch = fence.epoch if isinstance(fence, Fence) else 0
-    messages = []
-    for index, write in enumerate(writes):
-        event, expected, guard = write.event, write.expected, ""
-        id = codec.event_id(meta.command_id, index, event)
-        body = codec.encode(event, id=id, meta=meta, epoch=epoch)
-        if fence is not None and index == fenced:
-            expected, guard = fence.position, fence.subject
-        messages.append(Message(event.subject, body, id, expected, guard, _CONTENT_TYPE))
-    return messages
 
 
 def _decoded(stored: Stored) -> Recorded[Event]:
