@@ -350,7 +350,8 @@ def _decision(command: Decide, *, replaces: str = "") -> DecisionMade:
 
 def _request(command: Decide, decision: DecisionMade) -> ApprovalRequested:
     intent, assessment = command.intent, command.assessment
-    quorum, warning = quorum_for(assessment.self_reference, command.approvers)
+    submitter = intent.submitted_by if intent.authenticated else ""  # a mere claim lowers nothing
+    quorum, warning = quorum_for(assessment.self_reference, command.approvers, submitter)
     return made(
         ApprovalRequested,
         {
@@ -376,13 +377,22 @@ def _request(command: Decide, decision: DecisionMade) -> ApprovalRequested:
     )
 
 
-def quorum_for(self_reference: bool, approvers: Collection[str]) -> tuple[int, str]:
-    """How many people must agree, and a warning where there are too few people for that."""
+def quorum_for(
+    self_reference: bool, approvers: Collection[str], submitter: str = ""
+) -> tuple[int, str]:
+    """How many people must agree, and a warning where there are too few people for that.
+
+    ``submitter``: who may not approve while somebody else can, so where only one other is left, the
+    two of them are the two people.
+    """
     if not self_reference:
         return 1, ""
-    if len(set(approvers)) >= 2:
+    wants = "a change to this system itself wants two approvers"
+    if len(set(approvers) - {submitter}) >= 2:
         return 2, ""
-    return 1, "a change to this system itself wants two approvers; there is only one"
+    if len(set(approvers)) >= 2:
+        return 1, f"{wants}; beside {submitter}, who submits it, there is only one"
+    return 1, f"{wants}; there is only one"
 
 
 # --- people -------------------------------------------------------------------------------------
@@ -584,7 +594,8 @@ def decide_override(
 ) -> tuple[BreakGlassUsed | DecisionOverridden, ...]:
     """Return the override to record; ``()`` when the same one stands.
 
-    Letting go on alone what takes several people is break-glass, and owes a review.
+    Letting go on alone what takes several people is break-glass, and owes a review; so is letting
+    one's own change to this system itself go on.
 
     Raises:
         NotFound: nothing is decided for this intent.
@@ -610,9 +621,16 @@ def decide_override(
         by=command.by,
         reason=reason,
     )
-    if command.decision == "blocked" or quorum_of(state) <= 1:
+    if command.decision == "blocked" or not _takes_others(state, command.by):
         return (overridden,)
     return (glass_for(overridden), overridden)
+
+
+def _takes_others(state: State, person: str) -> bool:
+    """Is what waits for people not for this person alone to decide?"""
+    own = state.assessed is not None and state.assessed.assessment.self_reference
+    submitter = state.approvals[-1].request.submitted_by if state.approvals else ""
+    return quorum_of(state) > 1 or (own and quorum_of(state) == 1 and person == submitter)
 
 
 def glass_for(overridden: DecisionOverridden) -> BreakGlassUsed:

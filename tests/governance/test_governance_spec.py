@@ -217,20 +217,25 @@ def test_the_question_is_bound_to_exactly_what_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "approvers", "quorum", "warned"),
+    ("own", "approvers", "submitter", "quorum", "warned"),
     [
-        (False, ("ann", "bob"), 1, False),
-        (True, ("ann", "bob"), 2, False),
-        (True, ("ann",), 1, True),
-        (True, ("ann", "ann"), 1, True),
-        (True, (), 1, True),
+        (False, ("ann", "bob"), "", 1, ""),
+        (True, ("ann", "bob"), "", 2, ""),
+        (True, ("ann", "bob"), "dev", 2, ""),
+        (True, ("ann", "bob"), "ann", 1, "beside ann, who submits it, there is only one"),
+        (True, ("ann", "bob", "cid"), "ann", 2, ""),
+        (True, ("ann",), "", 1, "there is only one"),
+        (True, ("ann",), "ann", 1, "; there is only one"),
+        (True, ("ann", "ann"), "", 1, "there is only one"),
+        (True, (), "", 1, "there is only one"),
     ],
 )
 def test_a_change_to_the_system_itself_wants_two_approvers(
-    own: bool, approvers: tuple[str, ...], quorum: int, warned: bool
+    own: bool, approvers: tuple[str, ...], submitter: str, quorum: int, warned: str
 ) -> None:
-    found, warning = quorum_for(own, approvers)
-    assert (found, bool(warning)) == (quorum, warned)
+    found, warning = quorum_for(own, approvers, submitter)
+    assert (found, bool(warning)) == (quorum, bool(warned))
+    assert warned in warning
 
 
 # --- asking again under changed policies

@@ -25,6 +25,7 @@ from domain.governance import (
     Override,
     State,
     cleared,
+    decide,
     decide_approval,
     decide_override,
     evolve,
@@ -35,6 +36,7 @@ from domain.governance_events import (
     ApprovalDelegated,
     ApprovalEscalated,
     ApprovalGranted,
+    ApprovalRequested,
     BreakGlassReviewed,
     BreakGlassUsed,
     DecisionOverridden,
@@ -50,6 +52,7 @@ from tests.governance.test_governance_spec import (
     grant,
     granted,
 )
+from tests.governance.test_governance_spec import command as deciding
 from tests.governance.world import World, governance
 from tests.support.context import T0
 from tests.support.memory import MemoryLog
@@ -173,6 +176,33 @@ def test_overriding_alone_what_takes_two_owes_a_review() -> None:
     assert fold((*TWO, glass, overridden)).review is None
     assert len(decide_override(replace(command, decision="blocked"), fold(TWO))) == 1
     assert len(decide_override(command, fold(ASKED))) == 1
+
+
+def test_who_submits_a_change_to_the_system_and_one_other_are_the_two_people() -> None:
+    asking = deciding("requires_approval", own=True)  # by ann, of ann and bob
+    proven = asking.intent.model_copy(update={"authenticated": True})
+    events = decide(replace(asking, intent=proven), INITIAL)
+    question = events[-1]
+    assert isinstance(question, ApprovalRequested)
+    assert (question.quorum, question.submitted_by) == (1, "ann")
+    assert "beside ann, who submits it" in question.warning
+    both = ("ann", "bob")
+    with pytest.raises(NotAllowed):
+        decide_approval(grant("ann", question, approvers=both), fold(events))
+    (granted,) = decide_approval(grant("bob", question, approvers=both), fold(events))
+    assert cleared(fold((*events, granted)))
+
+    letting_go_on = Override(
+        intent_id=INTENT.intent_id,
+        decision_id="",
+        decision="auto_approve",
+        by="ann",
+        roles=ROLE,
+        reason="quicker",
+        at=T0,
+    )
+    assert len(decide_override(letting_go_on, fold(events))) == 2  # her own: break-glass
+    assert len(decide_override(replace(letting_go_on, by="bob"), fold(events))) == 1
 
 
 # --- escalation ---------------------------------------------------------------------------------
