@@ -21,6 +21,8 @@ from infra.nats.log import JetStreamLog
 from infra.settings import NATS_PORT, Settings
 from tests.support.ports import free_port
 
+_NO_STORE = 10049  # "error creating store for stream"
+
 
 async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
     """Return when the condition holds; fail with ``TimeoutError`` if it does not in time."""
@@ -103,10 +105,22 @@ async def empty_streams(settings: Settings) -> AsyncIterator[Connection]:
     try:
         for name in (await api.call(nc, "STREAM.NAMES"))["streams"] or ():
             await api.call(nc, f"STREAM.DELETE.{name}")
-        await setup.ensure(nc)
+        await _made(nc)
         yield nc
     finally:
         await nc.close()
+
+
+async def _made(nc: Connection) -> None:
+    """Make what was deleted a moment ago: a busy server may still be removing its folder."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return await setup.ensure(nc)
+            except api.Refused as error:
+                if error.code != _NO_STORE:
+                    raise
+            await asyncio.sleep(0.05)
 
 
 @contextlib.asynccontextmanager
