@@ -59,10 +59,8 @@ class Rows(Generic[Row]):
         self._new: set[str] = set()  # of those, the keys that the file does not have
         self._places: dict[str, int] = {}  # of those, the ones that were made, not only changed
         self._touched: set[str] = set()  # and changed after that
-        self._again: set[str] = set()  # and made more than once
         self._fresh_places: dict[str, int] = {}
         self._fresh_touched: set[str] = set()
-        self._fresh_again: set[str] = set()
         self._hot: OrderedDict[str, tuple[Row, int]] = OrderedDict()  # as in the file; JSON length
         self._hot_bytes = 0
         self._absent: set[str] = set()  # keys that the file was asked for and does not have
@@ -101,7 +99,7 @@ class Rows(Generic[Row]):
         """Fold a batch, or a part of it, into ``fresh``."""
         table, fresh = self.table, self.fresh
         keys, fold, wanted, anew = table.keys, table.fold, self._wanted, self._anew
-        places, touched, again = self._fresh_places, self._fresh_touched, self._fresh_again
+        places, touched = self._fresh_places, self._fresh_touched
         for recorded in events:
             kind = type(recorded.event)
             if wanted and kind not in wanted:
@@ -113,19 +111,15 @@ class Rows(Generic[Row]):
                 if after is before and not alone:
                     continue
                 fresh[key] = after
-                if before is not None:
+                if before is None:
+                    places[key] = place
+                else:
                     touched.add(key)
-                    continue
-                if key in places:
-                    again.add(key)
-                places[key] = place
 
     def settle(self) -> None:
         """The batch is folded: its changes count."""
         self.changed.update(self.fresh)
         self._touched |= self._fresh_touched
-        self._again |= self._fresh_again
-        self._again.update(key for key in self._fresh_places if key in self._places)
         self._places.update(self._fresh_places)
         self.drop_fresh()
 
@@ -134,7 +128,6 @@ class Rows(Generic[Row]):
         self.fresh.clear()
         self._fresh_places.clear()
         self._fresh_touched.clear()
-        self._fresh_again.clear()
 
     def write(self, db: sqlite3.Connection) -> Changes:
         """Bring the changes into the file, within the transaction that is under way.
@@ -157,8 +150,6 @@ class Rows(Generic[Row]):
             if place is not None:
                 self._absent.discard(key)
                 inserts.append([place, key, body, *[getattr(row, column) for column in columns]])
-                if not once and (key not in self._new or key in self._again):
-                    changes.removed.append(key)  # what stood under this key, if anything
                 differs = columns if key in self._touched else None
             else:
                 differs = columns if hot is None else _differing(columns, hot, row)
@@ -173,7 +164,6 @@ class Rows(Generic[Row]):
         self._new.clear()
         self._places.clear()
         self._touched.clear()
-        self._again.clear()
         return changes
 
     def forget(self) -> None:

@@ -135,12 +135,7 @@ def take_rows(db: sqlite3.Connection, name: str, position: int) -> None:
     )
     values: dict[str, object] = {"position": position, "name": name.strip('"'), "columns": None}
     values["place"] = place = (position + 1) * PLACES
-    # What was removed and made again goes here, and comes with the new ones; unless it is here.
-    db.execute(
-        f"DELETE FROM main.{name} WHERE key IN ({keys}) AND NOT EXISTS (SELECT 1 FROM source.{name}"
-        f" AS kept WHERE kept.place = main.{name}.place AND kept.key = main.{name}.key)",
-        values,
-    )
+    db.execute(f"DELETE FROM main.{name} WHERE key IN ({keys})", values)
     kinds = db.execute(
         "SELECT DISTINCT columns FROM source.journal WHERE position > ? AND name = ?"
         " AND columns IS NOT NULL",
@@ -153,4 +148,7 @@ def take_rows(db: sqlite3.Connection, name: str, position: int) -> None:
             f" WHERE new.key IN ({keys}) AND new.place < :place AND old.place = new.place",
             {**values, "columns": columns},
         )
-    db.execute(f"INSERT INTO main.{name} SELECT * FROM source.{name} WHERE place >= ?", (place,))
+    # In the place of what stood under the same key before: made again, a row has another place.
+    db.execute(
+        f"INSERT OR REPLACE INTO main.{name} SELECT * FROM source.{name} WHERE place >= ?", (place,)
+    )

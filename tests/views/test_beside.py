@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from domain.errors import TransientError
+from domain.view import Table
 from infra.doorbell import Doorbell, ring
 from infra.ports import Batch
 from infra.views import SqliteViews
@@ -142,6 +144,25 @@ def test_a_row_that_comes_and_goes_between_two_commits_goes_at_the_neighbour_too
     views.commit()
     assert neighbour.take(views._path)
     assert (neighbour.position, neighbour.get(COUNTS, "a")) == (2, None)
+    views.close()
+    neighbour.close()
+
+
+@pytest.mark.parametrize("table", [COUNTS, replace(COUNTS, once=True)])
+def test_a_row_made_again_takes_the_place_of_the_neighbours(
+    tmp_path: Path, table: Table[Count]
+) -> None:
+    views, neighbour = SqliteViews(tmp_path / "a", [table]), SqliteViews(tmp_path / "b", [table])
+    views.keep_journal(True)
+    for events in (
+        [at(1, cancelled("a"))],
+        [at(2, cancelled("a", "forget")), at(3, cancelled("a"))],
+    ):
+        views.apply(batch(*events))
+        views.commit()
+        assert neighbour.take(views._path)
+        assert neighbour.dump() == views.dump()
+        assert neighbour.page(table).rows == views.page(table).rows
     views.close()
     neighbour.close()
 
