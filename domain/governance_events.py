@@ -4,9 +4,9 @@ Stream      ``events.governance.<intent_id>`` for one intent's assessment, decis
             ``events.governance.mode`` and ``events.governance.policies`` for what applies to all.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AwareDatetime, Field
 
 from domain.event import Event, Value
 from domain.sandbox import SandboxLevel
@@ -16,6 +16,10 @@ RiskLevel = Literal["low", "medium", "high", "critical"]
 Mode = Literal["supervised", "autonomous", "aggressive"]
 NextAction = Literal["forward_to_spec_assembly", "send_to_approval_dashboard", "notify_user"]
 Evaluator = Literal["rubric", "claude"]
+
+
+def _unused(value: object) -> bool:
+    return value is None or value is False
 
 
 class Evidence(Value):
@@ -63,19 +67,12 @@ class Assessment(Value):
     claimed_tier: int = Field(ge=0, le=3)
     self_reference: bool = False  # touches this system's own governance, policies or Phoenix
     effects: tuple[str, ...] = ()
-    blast_radius: BlastRadius | None = None  # None: not looked up (before rubric version 4)
+    # None: not looked up (before rubric version 4); older assessments keep their JSON.
+    blast_radius: BlastRadius | None = Field(default=None, exclude_if=_unused)
     evaluator: Evaluator
     rubric_version: str
     evidence: tuple[Evidence, ...] = ()
     usage: Usage | None = None
-
-    @model_serializer(mode="wrap")
-    def _as_stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a blast radius that nobody looked up: older assessments keep their JSON."""
-        stored: dict[str, Any] = handler(self)
-        if self.blast_radius is None:
-            stored.pop("blast_radius", None)
-        return stored
 
 
 class ConditionValue(Value):
@@ -270,18 +267,9 @@ class Policy(Value):
     outcome: Decision
     priority: int = Field(default=0, ge=0, le=1000)
     modes: tuple[Mode, ...] = ()  # empty: in every mode
-    shadow: bool = False  # evaluated and recorded with every decision, not acting
-    sandbox: SandboxLevel | None = None  # where it holds, a build's tests need at least this level
-
-    @model_serializer(mode="wrap")
-    def _as_stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what it does not use: older policies keep their JSON, and so their digest."""
-        stored: dict[str, Any] = handler(self)
-        if not self.shadow:
-            stored.pop("shadow", None)
-        if self.sandbox is None:
-            stored.pop("sandbox", None)
-        return stored
+    # What a policy does not use is left out: older ones keep their JSON, and so their digest.
+    shadow: bool = Field(default=False, exclude_if=_unused)  # evaluated, recorded, not acting
+    sandbox: SandboxLevel | None = Field(default=None, exclude_if=_unused)  # builds need as much
 
 
 class PolicyAdopted(Event):
