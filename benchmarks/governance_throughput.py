@@ -52,6 +52,7 @@ LETTERS = "bcdfghjklmnpqrstvwxz"
 PATIENCE_S = 180.0
 SILENCE_S = 30.0  # without a decision: the rest is lost
 LOOK_S = 0.5
+SETTLE_S = 4.0  # a system that runs is measured: standbys fold for the first seconds after a start
 PARTS = {"burst": 20_000, "paced": 10_000, "kill": 10_000}
 BY_DEFAULT = {**PARTS, "dbos": 1000, **{f"{part}18": count for part, count in PARTS.items()}}
 SEEDS = {"burst": 1, "paced": 2, "kill": 3, "dbos": 4}
@@ -149,6 +150,7 @@ class Bench:
             port_shift=self.system.shift,
         )
         self.http = httpx.AsyncClient(trust_env=False, timeout=15)
+        await asyncio.sleep(SETTLE_S)
         self.public = await open_connection(settings, "public")
         self.service = await open_connection(settings, "service")
 
