@@ -136,6 +136,8 @@ class Rows(Generic[Row]):
         """
         changes = Changes()
         inserts: list[list[Any]] = []
+        deletes: list[tuple[str]] = []
+        updates: dict[tuple[str, ...], list[list[Any]]] = {}
         once, columns = self.table.once, self.table.columns
         to_json = self.table.row.__pydantic_serializer__.to_json  # as model_dump_json, sooner
         for key, row in self.changed.items():
@@ -143,7 +145,7 @@ class Rows(Generic[Row]):
             if row is None:
                 changes.removed.append(key)  # even if it came and went: one may stand in between
                 if key not in self._new:
-                    db.execute(self._delete, (key,))
+                    deletes.append((key,))
                 continue
             body = to_json(row).decode()
             place = self._places.get(key)
@@ -153,13 +155,16 @@ class Rows(Generic[Row]):
                 differs = columns if key in self._touched else None
             else:
                 differs = columns if hot is None else _differing(columns, hot, row)
-                self._update(db, key, row, body, differs)
+                values = [body, *[getattr(row, column) for column in differs], key]
+                updates.setdefault(differs, []).append(values)
             if differs is not None:
                 changes.updated.setdefault(differs, []).append(key)
             if not once:
                 self._keep(key, row, len(body))
-        if inserts:
-            db.executemany(self._insert, inserts)
+        db.executemany(self._delete, deletes)
+        for differs, rows in updates.items():
+            db.executemany(self._update(differs), rows)
+        db.executemany(self._insert, inserts)
         self.changed.clear()
         self._new.clear()
         self._places.clear()
@@ -181,16 +186,14 @@ class Rows(Generic[Row]):
             self._new.add(key)
         return row
 
-    def _update(
-        self, db: sqlite3.Connection, key: str, row: Row, body: str, differs: tuple[str, ...]
-    ) -> None:
+    def _update(self, differs: tuple[str, ...]) -> str:
         # Only what differs: every column named here costs the update of an index.
         sql = self._updates.get(differs)
         if sql is None:
             names = "".join(f", {quoted(column)} = ?" for column in differs)
             sql = f"UPDATE {quoted(self.table.name)} SET body = ?{names} WHERE key = ?"
             self._updates[differs] = sql
-        db.execute(sql, [body, *(getattr(row, column) for column in differs), key])
+        return sql
 
     def _keep(self, key: str, row: Row, size: int) -> None:
         self._hot[key] = (row, size)
@@ -217,6 +220,7 @@ class ViewFile:
         self._committed = self._applied
         self._pending = 0  # events to come, as of the newest batch
         self._source: Path | None = None  # the neighbour's file that is attached
+        self._copied = ""  # the journal at one of whose commits this file stands; "": at none
         self._error: Exception | None = None
         self._disk = ThreadPoolExecutor(1, "views")
         self._aside: tuple[Future[sqlite3.Cursor], int] | None = None  # a commit, its position
@@ -370,11 +374,12 @@ class ViewFile:
             self._db.execute("BEGIN IMMEDIATE")
             found = news(self._db, self._applied)
             if found is not None:
+                between = self._copied != found.journal
                 for name in self._rows:
-                    take_rows(self._db, quoted(name), self._applied)
-                self._db.execute("UPDATE checkpoint SET position = ?", (found[0],))
+                    take_rows(self._db, quoted(name), self._applied, between=between)
+                self._db.execute("UPDATE checkpoint SET position = ?", (found.position,))
                 if self._journal.kept:  # it does not hold these
-                    self._journal.begin(self._db, found[0])
+                    self._journal.begin(self._db, found.position)
             self._db.execute("COMMIT")
         except (sqlite3.Error, Gap) as error:
             if self._db.in_transaction:
@@ -383,7 +388,7 @@ class ViewFile:
             raise Gap(str(error)) from error
         if found is None:
             return False
-        self._applied, self._pending = found
+        self._applied, self._pending, self._copied = found
         self._committed = self._applied
         for rows in self._rows.values():
             rows.forget()

@@ -15,6 +15,8 @@ import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
+from uuid import uuid4
 
 import orjson
 
@@ -50,13 +52,15 @@ class Journal:
             " columns TEXT, keys TEXT NOT NULL)"  # no columns: they are gone
         )
         db.execute("CREATE INDEX IF NOT EXISTS journal_places ON journal (position, name)")
-        db.execute("CREATE TABLE IF NOT EXISTS journal_of (since INTEGER, pending INTEGER)")
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS journal_of (since INTEGER, pending INTEGER, id TEXT)"
+        )
         if db.execute("SELECT since FROM journal_of").fetchall() == [(_NOT_KEPT,)]:
             return  # an instance starts on a full disk, too
         db.execute("BEGIN IMMEDIATE")
         db.execute("DELETE FROM journal")
         db.execute("DELETE FROM journal_of")
-        db.execute("INSERT INTO journal_of VALUES (?, 0)", (_NOT_KEPT,))
+        db.execute("INSERT INTO journal_of VALUES (?, 0, '')", (_NOT_KEPT,))
         db.execute("COMMIT")
 
     def begin(self, db: sqlite3.Connection, position: int) -> None:
@@ -103,14 +107,21 @@ class Journal:
 
     def _start(self, db: sqlite3.Connection, *, since: int) -> None:
         db.execute("DELETE FROM journal")
-        db.execute("UPDATE journal_of SET since = ?", (since,))
+        db.execute("UPDATE journal_of SET since = ?, id = ?", (since, uuid4().hex))
         self._entries.clear()
         self._bytes = 0
 
 
-def news(db: sqlite3.Connection, position: int) -> tuple[int, int] | None:
-    """Where the file attached as ``source`` stands and what it still waits for, None if no further
-    than ``position``.
+class News(NamedTuple):
+    """Where the attached file stands, what it still waits for, and which journal it keeps."""
+
+    position: int
+    pending: int
+    journal: str
+
+
+def news(db: sqlite3.Connection, position: int) -> News | None:
+    """What the file attached as ``source`` has to give, None if no further than ``position``.
 
     Raises:
         Gap: it does not know what has changed since ``position``, or it is too much.
@@ -118,15 +129,18 @@ def news(db: sqlite3.Connection, position: int) -> tuple[int, int] | None:
     (ahead,) = db.execute("SELECT position FROM source.checkpoint").fetchone()
     if ahead <= position:
         return None
-    since, pending = db.execute("SELECT since, pending FROM source.journal_of").fetchone()
+    since, pending, journal = db.execute("SELECT * FROM source.journal_of").fetchone()
     if since > position or ahead > position + AHEAD_MAX:
         raise Gap
-    return ahead, pending
+    return News(ahead, pending, journal)
 
 
-def take_rows(db: sqlite3.Connection, name: str, position: int) -> None:
+def take_rows(db: sqlite3.Connection, name: str, position: int, *, between: bool) -> None:
     """Make those rows of table ``name`` (quoted) that have changed since ``position`` equal to the
     ones of the file attached as ``source``.
+
+    ``between``: the source was perhaps not written at this very position. Then a column may differ
+    that was the same in its file before and after.
     """
     chosen = "journal.position > :position AND journal.name = :name AND journal.columns IS :columns"
     keys = (
@@ -141,8 +155,10 @@ def take_rows(db: sqlite3.Connection, name: str, position: int) -> None:
         " AND columns IS NOT NULL",
         (position, values["name"]),
     ).fetchall()
+    every = [column[1] for column in db.execute(f"PRAGMA main.table_info({name})")][3:]
     for (columns,) in kinds:
-        same = "".join(f', "{column}" = new."{column}"' for column in columns.split("\n") if column)
+        differing = every if between else columns.split("\n") if columns else ()
+        same = "".join(f', "{column}" = new."{column}"' for column in differing)
         db.execute(
             f"UPDATE main.{name} AS old SET body = new.body{same} FROM source.{name} AS new"
             f" WHERE new.key IN ({keys}) AND new.place < :place AND old.place = new.place",

@@ -30,7 +30,7 @@ from infra.doorbell import Doorbell, ring
 from infra.ports import Batch, EventLog, Subscription
 from infra.together import until_first
 from infra.view_file import CHANGES_MAX, COMMIT_S, Rows, ViewFile
-from infra.view_journal import Gap
+from infra.view_journal import AHEAD_MAX, Gap
 
 Row = TypeVar("Row", bound=BaseModel)
 Watcher = Callable[[str, Any], None]
@@ -148,6 +148,7 @@ class SqliteViews(ViewFile):
             rows.settle()
         self._applied = max(batch.position, self._applied)
         self._pending = batch.pending
+        self._copied = ""
         if self._changes >= CHANGES_MAX:
             self.commit_aside()
         self._uncommitted.set()
@@ -263,7 +264,7 @@ class SqliteViews(ViewFile):
         while True:
             await self._rung.wait()
             self._rung.clear()
-            if self._must_fold() or self._pending:
+            if self._must_fold() or self._pending > AHEAD_MAX:
                 continue
             try:
                 self._take_rows()
@@ -277,6 +278,8 @@ class SqliteViews(ViewFile):
     async def _copy(self) -> None:
         """Take the neighbour's rows whenever it rings, until we have to fold ourselves."""
         _log.debug("views_taken", neighbour=self._neighbour)
+        if not self._pending:
+            self._drop_older_files()
         try:
             while True:
                 with suppress(TimeoutError):

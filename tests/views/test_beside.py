@@ -7,8 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from domain.errors import TransientError
+from domain.event import Event
+from domain.recorded import Recorded
 from domain.view import Table
 from infra.doorbell import Doorbell, ring
 from infra.ports import Batch
@@ -163,6 +166,41 @@ def test_a_row_made_again_takes_the_place_of_the_neighbours(
         assert neighbour.take(views._path)
         assert neighbour.dump() == views.dump()
         assert neighbour.page(table).rows == views.page(table).rows
+    views.close()
+    neighbour.close()
+
+
+class Lamp(BaseModel, frozen=True):
+    name: str
+    on: bool
+
+
+def test_a_neighbour_that_stood_in_between_gets_columns_that_only_there_were_different(
+    tmp_path: Path,
+) -> None:
+    def switched(row: Lamp | None, _: Recorded[Event], key: str) -> Lamp:
+        return Lamp(name=key, on=row is None or not row.on)
+
+    lamps = Table(
+        name="lamps",
+        version=1,
+        subjects=COUNTS.subjects,
+        row=Lamp,
+        keys=COUNTS.keys,
+        fold=switched,
+        columns=("on",),
+    )
+    views, neighbour = SqliteViews(tmp_path / "a", [lamps]), SqliteViews(tmp_path / "b", [lamps])
+    views.keep_journal(True)
+    views.apply(batch(at(1, cancelled("a"))))
+    views.commit()
+    assert neighbour.take(views._path)
+    neighbour.apply(batch(at(2, cancelled("a"))))
+    assert neighbour.count(lamps, on=False) == 1
+    views.apply(batch(at(2, cancelled("a")), at(3, cancelled("a"))))  # on, as its file says already
+    views.commit()
+    assert neighbour.take(views._path)
+    assert neighbour.count(lamps, on=True) == 1
     views.close()
     neighbour.close()
 
