@@ -114,6 +114,9 @@ def bundle_after(bundle: Bundle, event: object) -> Bundle:
             return bundle
 
 
+POLICIES_SUBJECT = "events.governance.policies"
+
+
 def signed(change: PolicyAdopted | PolicyRetired) -> dict[str, Any]:
     """The statement that is signed when a policy is adopted or retired."""
     whose = {"bundle_digest": change.bundle_digest, "by": change.by}

@@ -73,7 +73,7 @@ class Journal:
         self._start(db, since=_NOT_KEPT)
         self.kept = False
 
-    def note(self, db: sqlite3.Connection, position: int, name: str, changes: "Changes") -> None:
+    def note(self, db: sqlite3.Connection, position: int, name: str, changes: Changes) -> None:
         """These rows of a table have been written with everything up to here."""
         for columns, keys in changes.updated.items():
             self._enter(db, position, name, "\n".join(columns), keys)

@@ -3,12 +3,11 @@
 from typing import Any, TypeVar
 
 from domain.governance_events import PolicyAdopted, PolicyRetired
-from domain.policy import signed
+from domain.policy import POLICIES_SUBJECT, signed
 from infra.ports import EventLog
 from infra.signing import Unverified, ensure_keys, key_id, public_key, sign, verify
 
 PAYLOAD = "application/vnd.phoenix.policy+json"
-SUBJECT = "events.governance.policies"
 
 Change = TypeVar("Change", PolicyAdopted, PolicyRetired)
 
@@ -36,7 +35,7 @@ def signature_of(change: PolicyAdopted | PolicyRetired, data_dir: str) -> dict[s
 async def signatures(log: EventLog, data_dir: str) -> dict[str, dict[str, Any]]:
     """Of the newest change of each policy, by its id."""
     found: dict[str, dict[str, Any]] = {}
-    for recorded in await log.read(SUBJECT):
+    for recorded in await log.read(POLICIES_SUBJECT):
         change = recorded.event
         match change:
             case PolicyAdopted():

@@ -40,6 +40,7 @@ from domain.intent import (
     IntentReprioritized,
     Priority,
 )
+from domain.policy import POLICIES_SUBJECT
 from domain.recorded import Recorded
 from domain.view import Table, made, updated
 
@@ -574,7 +575,7 @@ def _fold_policy(row: PolicyRow | None, recorded: Recorded[Any], _: str) -> Poli
 POLICIES: Table[PolicyRow] = Table(
     name="policies",
     version=1,
-    subjects=("events.governance.policies",),
+    subjects=(POLICIES_SUBJECT,),
     row=PolicyRow,
     events=(PolicyAdopted, PolicyRetired),
     keys=_policy_keys,

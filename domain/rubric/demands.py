@@ -11,6 +11,7 @@ Invariants  an act counts only together with what it must not be done to, unless
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from domain.rubric import vocabulary as v
 from domain.rubric.signals import Finding, Principle, cut
@@ -272,14 +273,9 @@ def _behind(clause: Clause, index: int, upon: frozenset[str]) -> bool:
     return before in upon or (before not in _BREAKS and _stem_at(clause, index - 2) in upon)
 
 
-def _of(clause: Clause, index: int, upon: frozenset[str]) -> bool:
-    """Removal of approvals."""
-    return _stem_at(clause, index + 1) == "of" and _upon(clause, index + 2, upon) > 0
-
-
-def _by(clause: Clause, index: int, upon: frozenset[str]) -> bool:
-    """Rejection by surname."""
-    return _stem_at(clause, index + 1) == "by" and _upon(clause, index + 2, upon) > 0
+def _joined(by: str, clause: Clause, index: int, upon: frozenset[str]) -> bool:
+    """Removal of approvals, rejection by surname."""
+    return _stem_at(clause, index + 1) == by and _upon(clause, index + 2, upon) > 0
 
 
 def _bare(clause: Clause, index: int, upon: frozenset[str]) -> bool:
@@ -334,8 +330,8 @@ def _stem_at(clause: Clause, index: int) -> str:
 
 _ORDERS: Mapping[str, Callable[[Clause, int, frozenset[str]], bool]] = {
     "behind": _behind,
-    "of": _of,
-    "by": _by,
+    "of": partial(_joined, "of"),
+    "by": partial(_joined, "by"),
     "bare": _bare,
     "mark": _mark,
     "near": _near,

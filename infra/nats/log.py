@@ -56,13 +56,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class _Own:
     """Events that this process appends and follows itself: what comes back is known already.
 
-    Known by the bytes of the body, so what is handed out is what stands in the log.
+    Known by subject and body, so what is handed out is what stands in the log.
     """
 
     def __init__(self) -> None:
         self._followers: set[JetStreamSubscription] = set()
         # By how the body begins: with the event's id.
-        self._kept: OrderedDict[bytes, tuple[bytes, Event, str, Meta, int]] = OrderedDict()
+        self._kept: OrderedDict[bytes, tuple[Message, Event, Meta, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -75,26 +75,29 @@ class _Own:
         if not self._followers:
             self._kept.clear()
 
-    def keep(self, event: Event, body: bytes, id: str, meta: Meta, epoch: int) -> None:
+    def keep(self, message: Message, event: Event, meta: Meta, epoch: int) -> None:
         """This is about to be appended."""
-        if any(follower.wants(event) for follower in self._followers):
-            self._kept[body[:_BEGINNING]] = body, event, id, meta, epoch
+        kind, subject = type(event), message.subject
+        if any(follower.wants(kind, subject) for follower in self._followers):
+            self._kept[message.payload[:_BEGINNING]] = message, event, meta, epoch
             if len(self._kept) > OWN_MAX:
                 self._kept.popitem(last=False)
 
     def take(self, raw: Raw, only: Collection[type[Event]] | None) -> Recorded[Event] | None:
-        """What was appended with this body, if it is asked for; once."""
+        """The event of this message, if it is one of ours and asked for; once."""
         found = self._kept.pop(raw.data[:_BEGINNING], None)
         if found is None:
             return None
-        body, event, id, meta, epoch = found
-        if body != raw.data or (only is not None and type(event) not in only):
+        message, event, meta, epoch = found
+        if (message.payload, message.subject) != (raw.data, raw.subject):
+            return None
+        if only is not None and type(event) not in only:
             return None
         return Recorded(
             raw.position,
             event,
             raw.subject,
-            id,
+            message.id,
             meta.actor,
             meta.correlation_id,
             meta.causation_id,
@@ -177,10 +180,10 @@ class JetStreamLog:
             event, expected, guard = write.event, write.expected, ""
             id = codec.event_id(meta.command_id, index, event)
             body = codec.encode(event, id=id, meta=meta, epoch=epoch)
-            self.own.keep(event, body, id, meta, epoch)
             if fence is not None and index == fenced:
                 expected, guard = fence.position, fence.subject
             messages.append(Message(event.subject, body, id, expected, guard, _CONTENT_TYPE))
+            self.own.keep(messages[-1], event, meta, epoch)
         return messages
 
     async def submit(self, body: bytes, *, person: str = "", message_id: str = "") -> int:
@@ -482,10 +485,9 @@ class JetStreamSubscription:
             return max(last, self._given)
         return self._done
 
-    def wants(self, event: Event) -> bool:
-        """Whether it hands out such an event."""
-        asked = self._events is None or type(event) in self._events
-        return asked and event.subject in self._wanted
+    def wants(self, kind: type[Event], subject: str) -> bool:
+        """Whether it hands out such events on this subject."""
+        return (self._events is None or kind in self._events) and subject in self._wanted
 
     def _idle(self) -> bool:
         return self._waiting and self._reader.empty and self._poison is None

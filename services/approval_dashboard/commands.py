@@ -24,11 +24,10 @@ from domain.event import Event
 from domain.governance import APPROVER_ROLES, Grant, Reject
 from domain.governance_events import ApprovalBound, Mode, ModeChanged
 from domain.intent import IntentQueued
-from domain.policy import Bundle, bundle_after
+from domain.policy import POLICIES_SUBJECT, Bundle, bundle_after
 from infra.ports import Context, Guard, Person
 from infra.settings import BASE_PORTS
 from infra.trust import TRUST
-from infra.vouching import SUBJECT as POLICIES_SUBJECT
 from projections.builds import BUILDS, BuildRow
 from projections.governance import APPROVALS, ApprovalRow
 from services.approval_dashboard.appending import By, append, shown

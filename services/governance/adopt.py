@@ -6,11 +6,11 @@ from typing import Any
 from domain.errors import Invalid, NotFound, TransientError
 from domain.event import Event
 from domain.governance_events import Policy, PolicyAdopted, PolicyRetired
-from domain.policy import Bundle, bundle_after
+from domain.policy import POLICIES_SUBJECT, Bundle, bundle_after
 from infra.cel import CelConditions, check_policies
 from infra.commands import Done, execute
 from infra.ports import Context, Meta
-from infra.vouching import SUBJECT, vouched
+from infra.vouching import vouched
 from services.governance.models import Adoption
 
 _NO_POLICY = Bundle(policies=())
@@ -97,4 +97,6 @@ async def _execute(ctx: Context, decide: Callable[[Bundle], Sequence[Event]], me
             raise TransientError("the shipped policies are not on the record yet")
         return decide(bundle)
 
-    return await execute(ctx.log, SUBJECT, initial=None, evolve=_evolve, decide=_decide, meta=meta)
+    return await execute(
+        ctx.log, POLICIES_SUBJECT, initial=None, evolve=_evolve, decide=_decide, meta=meta
+    )

@@ -11,7 +11,15 @@ from domain.canonical import canonical
 from domain.errors import NotFound
 from domain.governance_events import AlignmentAssessed, DecisionMade, Mode
 from domain.intent import IntentQueued
-from domain.policy import NEXT_ACTION, Bundle, Outcome, bundle_after, decide_by, typed
+from domain.policy import (
+    NEXT_ACTION,
+    POLICIES_SUBJECT,
+    Bundle,
+    Outcome,
+    bundle_after,
+    decide_by,
+    typed,
+)
 from domain.recorded import Recorded
 from domain.rubric import VERSIONS, Blueprint, evaluate
 from infra.cel import CelConditions
@@ -65,7 +73,7 @@ async def replay(ctx: Context, row: DecisionRow, blueprint: Blueprint) -> dict[s
 async def _bundle_at(ctx: Context, made: DecisionMade, position: int) -> Bundle:
     """The policies as they stood: those whose digest the decision names."""
     bundle = Bundle(policies=())
-    for recorded in await ctx.log.read("events.governance.policies"):
+    for recorded in await ctx.log.read(POLICIES_SUBJECT):
         bundle = bundle_after(bundle, recorded.event)
         if recorded.position < position and bundle.digest == made.bundle_digest:
             return bundle

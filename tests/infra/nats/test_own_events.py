@@ -7,6 +7,7 @@ import pytest
 
 from domain.delivery_events import ServiceDegraded
 from domain.event import Event
+from domain.intent import RawIntent
 from domain.recorded import Recorded
 from infra import codec
 from infra.nats.log import OWN_MAX, JetStreamLog, JetStreamSubscription
@@ -105,6 +106,19 @@ async def test_other_bytes_under_the_same_id_are_read(settings: Settings) -> Non
         (found,) = (await anext(subscription)).events
         assert isinstance(found.event, ServiceDegraded)
         assert found.event.reason == "gone"
+        await subscription.close()
+
+
+async def test_the_same_bytes_from_anybody_are_a_raw_intent(settings: Settings) -> None:
+    async with fresh_log(settings) as log:
+        subscription = log.follow(["events.>", "intents.>"])
+        await _first_batch(log, subscription)
+        event = ServiceDegraded(name="a", at=T0, reason="slow")
+        (message,) = log.messages([Write(event)], meta("d"), None)
+        await log.nc.jetstream().publish("intents.submit", message.payload)
+        (found,) = (await anext(subscription)).events
+        assert isinstance(found.event, RawIntent)
+        assert found.event.body == message.payload
         await subscription.close()
 
 
