@@ -38,8 +38,8 @@ class Asking:
         self._rulebook = rulebook
         self._people = people
         self._ttl = approval_ttl
-        self._to_check: dict[str, None] = {}  # intents with a question nobody has looked at yet
-        self._checked_for = ""  # digest of the bundle that all others were looked at for
+        self._to_check: dict[str, None] = {}  # intents whose question may be outdated
+        self._checked_for = ""  # digest of the bundle that all others are of; "": not known yet
 
     async def run(self, term: Term) -> None:
         """Look after questions until the term ends."""
@@ -52,13 +52,15 @@ class Asking:
                 await asyncio.sleep(_LOOK_S)
 
     def _seen(self, intent_id: str, row: ApprovalRow | None) -> None:
-        if row is not None and row.status == "pending":
+        # At once, while the decision is in memory: nearly every question is of the rules in force.
+        if row is not None and self._outdated(row, self._checked_for):
             self._to_check[intent_id] = None
 
     async def _look(self, term: Term) -> None:
         rules = self._rulebook.current()
         digest = rules.conditions.digest
         if digest != self._checked_for:
+            self._checked_for = ""  # what comes meanwhile is looked at, too
             await self._collect()
             self._checked_for = digest
         while self._to_check:

@@ -17,10 +17,12 @@ from domain.governance_events import (
     PolicyAdopted,
     PolicyRetired,
 )
+from domain.intent import IntentQueued
 from domain.policy import Bundle, decide_by, inputs_of
 from infra.cel import CelConditions, check_expression
 from tests.governance.test_policies import policy
 from tests.governance.world import World, governance, intent_of
+from tests.support.context import T0
 
 REVENUE = "Revenue analytics: track revenues by source and month and show monthly totals"
 FREEZE = "date >= '2026-12-20' && date <= '2027-01-02'"
@@ -273,3 +275,28 @@ async def test_a_new_leader_puts_questions_again_that_no_longer_fit(tmp_path: Pa
         assert isinstance(found[-1], ApprovalRequested)
         leading.cancel()
         await asyncio.gather(leading, return_exceptions=True)
+
+
+async def test_a_question_by_rules_of_before_is_put_again_however_late_it_comes(
+    world: World,
+) -> None:
+    first = await world.queue(REVENUE, service_type="api_gateway")
+    assessment, decision, asked = await world.decided(first, count=3)
+    assert isinstance(decision, DecisionMade)
+    await world.seen()  # no open question is left to look at
+
+    late = intent_of(REVENUE, service_type="api_gateway")
+    other = {"intent_id": late.intent_id, "decision_id": "d", "approval_id": "a"}
+    await world.append(
+        IntentQueued(intent_id=late.intent_id, at=T0, intent=late, raw_position=0),
+        assessment.model_copy(update={"intent_id": late.intent_id}),
+        decision.model_copy(update={**other, "bundle_digest": "older"}),
+        asked.model_copy(update=other),
+    )
+
+    *_, again, question = await world.decided(late, count=5)
+    assert isinstance(again, DecisionMade)
+    assert isinstance(question, ApprovalRequested)
+    assert again.bundle_digest == decision.bundle_digest
+    assert question.decision_id == again.decision_id
+    assert len(await world.log.read(f"events.governance.{first.intent_id}")) == 3
