@@ -15,6 +15,7 @@ from domain.recorded import Recorded
 from domain.view import Table
 from infra.doorbell import Doorbell, ring
 from infra.ports import Batch
+from infra.view_file import COMMIT_S
 from infra.views import SqliteViews
 from tests.support.memory import MemoryLog
 from tests.support.nats import until
@@ -90,6 +91,29 @@ async def test_who_waits_at_a_standby_gets_what_the_leader_has_not_committed(
         last = await append(log, cancelled("a"))
         await standby.reach(last, timeout_s=5.0)
         assert standby.get(COUNTS, "a") == Count(name="a", times=1)
+
+
+@pytest.mark.parametrize("ends_the_rest", ["who waits", "who begins to lead"])
+async def test_rows_come_together_while_nobody_waits_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends_the_rest: str
+) -> None:
+    log = MemoryLog()
+    async with a_pair(log, tmp_path) as (leader, standby):
+        monkeypatch.setattr("infra.views._REST", 1e9)
+        monkeypatch.setattr("infra.views._REST_MAX_S", 60.0)
+        first = await append(log, cancelled("a"))
+        await until(lambda: standby.position >= first)
+        last = await append(log, cancelled("a"), cancelled("b"))
+        await leader.reach(last)
+        await asyncio.sleep(COMMIT_S + 0.2)  # committed, and rung
+        assert standby.position < last
+        if ends_the_rest == "who waits":
+            await standby.reach(last, timeout_s=5.0)
+            assert standby.folded == 0
+        else:
+            standby.lead(True)
+            await until(lambda: standby.position >= last)
+        assert standby.dump() == leader.dump()
 
 
 async def test_where_nothing_of_ours_is_the_log_itself_is_asked(tmp_path: Path) -> None:
