@@ -24,6 +24,7 @@ from domain.intake import PERSON_PREFIX
 from domain.intent import RawIntent
 from domain.recorded import Recorded
 from domain.upcast import current, upcast
+from infra.model_json import model_json
 from infra.ports import Fence, Guard, Meta, Write
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -53,7 +54,7 @@ class _Envelope(msgspec.Struct, gc=False, kw_only=True):
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _NAMESPACE_BYTES = NAMESPACE.bytes
 _NAME = re.compile(r"[^\s.*>]+")
-_ENVELOPE_ONLY = {"type", "at"}
+_ENVELOPE_ONLY = frozenset(("type", "at"))
 
 
 def event_id(command_id: str, index: int, event: Event) -> str:
@@ -82,7 +83,7 @@ def encode(event: Event, *, id: str, meta: Meta, epoch: int = 0) -> bytes:
         envelope["epoch"] = epoch
     if meta.traceparent:
         envelope["traceparent"] = meta.traceparent
-    data = event.__pydantic_serializer__.to_json(event, exclude=_ENVELOPE_ONLY)
+    data = model_json(event, without=_ENVELOPE_ONLY)
     return b'%b,"data":%b}' % (orjson.dumps(envelope)[:-1], data)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
+from domain.canonical import digest
 from domain.errors import IllegalTransition, Invalid, NotAllowed, NotFound
 from domain.governance import (
     INITIAL,
@@ -214,6 +215,29 @@ def test_the_question_is_bound_to_exactly_what_is_shown() -> None:
     assert shown_digest(INTENT, made, bundle_digest="b2") != QUESTION.digest
     assert shown_digest(INTENT, made, spec_digest="s1") != QUESTION.digest
     assert shown_digest(INTENT, made.model_copy(update={"reasoning": "x"})) != QUESTION.digest
+
+
+@pytest.mark.parametrize(
+    ("used", "unused"),
+    [
+        ({}, {"shadow_decision", "sandbox"}),
+        ({"shadow_decision": "blocked"}, {"sandbox"}),
+        ({"shadow_decision": "blocked", "sandbox": "process"}, set()),
+    ],
+)
+def test_what_is_shown_is_the_json_of_both_but_for_what_a_decision_does_not_use(
+    used: dict[str, Any], unused: set[str]
+) -> None:
+    made = ASKED[1].model_copy(update=used)
+    assert isinstance(made, DecisionMade)
+    assert shown_digest(INTENT, made, spec_digest="s1") == digest(
+        {
+            "intent": INTENT.model_dump(mode="json"),
+            "decision": made.model_dump(mode="json", exclude=unused),
+            "bundle_digest": "b1",
+            "spec_digest": "s1",
+        }
+    )
 
 
 @pytest.mark.parametrize(

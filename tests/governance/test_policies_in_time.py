@@ -286,12 +286,12 @@ async def test_a_question_by_rules_of_before_is_put_again_however_late_it_comes(
     await world.seen()  # no open question is left to look at
 
     late = intent_of(REVENUE, service_type="api_gateway")
-    other = {"intent_id": late.intent_id, "decision_id": "d", "approval_id": "a"}
+    its = {"intent_id": late.intent_id}
     await world.append(
         IntentQueued(intent_id=late.intent_id, at=T0, intent=late, raw_position=0),
-        assessment.model_copy(update={"intent_id": late.intent_id}),
-        decision.model_copy(update={**other, "bundle_digest": "older"}),
-        asked.model_copy(update=other),
+        assessment.model_copy(update=its),
+        decision.model_copy(update={**its, "decision_id": "d", "bundle_digest": "older"}),
+        asked.model_copy(update={**its, "decision_id": "d", "approval_id": "a"}),
     )
 
     *_, again, question = await world.decided(late, count=5)
