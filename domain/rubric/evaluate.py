@@ -7,6 +7,8 @@ Invariants  the points of all evidence add up to the score before clamping; only
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 from domain.dependents import NOBODY
 from domain.governance_events import Assessment, BlastRadius, Evidence, RiskLevel
@@ -16,6 +18,7 @@ from domain.rubric.blueprint import Blueprint
 from domain.rubric.demands import demands
 from domain.rubric.manner import unlike_records
 from domain.rubric.signals import (
+    LEXICON,
     Finding,
     attempts,
     count,
@@ -23,7 +26,7 @@ from domain.rubric.signals import (
     mentions,
     self_references,
 )
-from domain.rubric.structure import Structure, structure
+from domain.rubric.structure import Touched, structure, touched
 from domain.rubric.usage import beyond_records, foreign_main, readable, unknown_act
 from domain.rubric.words import Clause, Reading, read
 from domain.view import made
@@ -105,30 +108,41 @@ class _Sheet:
 
     blueprint: Blueprint
     lines: list[Evidence] = field(default_factory=list)
+    points: list[float] = field(default_factory=list)  # of each line
     recommendations: dict[str, None] = field(default_factory=dict)
 
     def add(
         self, criterion: str, points: float, *, topic: str = "", quote: str = "", note: str = ""
     ) -> None:
-        line = {
-            "criterion": criterion,
-            "points": round(points, 4),
-            "quote": quote,
-            "reference": self.blueprint.closest(topic) if topic else "",
-            "note": note,
-        }
-        self.lines.append(made(Evidence, line))
+        reference = self.blueprint.closest(topic) if topic else ""
+        write = _line if quote else _known_line
+        line = write(criterion, points, reference, note, quote)
+        self.lines.append(line)
+        self.points.append(line.points)
 
     def advise(self, text: str) -> None:
         self.recommendations[text] = None
 
     @property
     def total(self) -> float:
-        return round(sum(line.points for line in self.lines), 4)
+        return round(sum(self.points), 4)
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+def _line(criterion: str, points: float, reference: str, note: str, quote: str) -> Evidence:
+    line = {
+        "criterion": criterion,
+        "points": round(points, 4),
+        "quote": quote,
+        "reference": reference,
+        "note": note,
+    }
+    return made(Evidence, line)
+
+
+_known_line = lru_cache(maxsize=1000)(_line)  # without a quote most lines come again
+
+
+class _Facts(NamedTuple):
     """What was found in an intent, before anything is weighed."""
 
     stated: Reading  # purpose and features: what counts for an intent
@@ -176,10 +190,10 @@ def evaluate(
 def _facts(
     intent: Intent, blueprint: Blueprint, radius: BlastRadius | None, version: str
 ) -> _Facts:
-    purpose = read((intent.purpose,), v.EVERY_STEM)
+    purpose = read((intent.purpose,), LEXICON)
     stated = _with(purpose, intent.key_features)
-    spec = structure(intent.spec, declared=version != "3")
-    meta = structure(intent.metadata)
+    spec, meta = structure(intent.spec), structure(intent.metadata)
+    held = touched(intent.spec, declared=version != "3")
     told = _with(stated, (intent.blueprint_context, *spec.prose))
     built = _with(stated, (intent.blueprint_context, *spec.texts))
     whole = _with(built, meta.texts)
@@ -191,9 +205,9 @@ def _facts(
         stated=stated,
         whole=whole,
         attempts=(*attempts(whole), *listed, *_ruled_out(whole, blueprint)),
-        effects=tuple(_once((*_declared(intent, spec), *effects(told)))),
+        effects=tuple(_once((*_declared(intent, held), *effects(told)))),
         self_references=own,
-        subject=len(_subject(stated)),
+        subject=len(set().union(*(_named_in(c, v.NO_SUBJECT) for c in stated.clauses))),
         pointless=mentions(v.POINTLESS, stated),
         unread=_unread(stated, len(purpose.clauses), groundwork=groundwork),
         shape=_shape(stated, groundwork=groundwork),
@@ -201,19 +215,19 @@ def _facts(
     )
 
 
-def _declared(intent: Intent, spec: Structure) -> Iterable[Finding]:
+def _declared(intent: Intent, held: Iterable[Touched]) -> Iterable[Finding]:
     """Effects that the intent's type has, and the data that its records hold."""
     if intent.service_type == "api_gateway":
         yield Finding("effect", "people", "outside effects", "service_type: api_gateway")
     if intent.metadata.get("custom"):
         yield Finding("effect", "people", "runs code that a model writes", "metadata.custom")
-    for touched in spec.touched:
-        yield Finding("effect", "people", touched.name, touched.where)
+    for data in held:
+        yield Finding("effect", "people", data.name, data.where)
 
 
 def _with(reading: Reading, texts: Iterable[str]) -> Reading:
     more = [text for text in texts if text]
-    return _joined(reading, read(more, v.EVERY_STEM)) if more else reading
+    return _joined(reading, read(more, LEXICON)) if more else reading
 
 
 def _joined(first: Reading, second: Reading) -> Reading:
@@ -313,10 +327,10 @@ def _shape(reading: Reading, *, groundwork: bool) -> str:
     if groundwork:
         return _first_with(v.ACTION, reading)
     told = any(not v.OBSERVE.isdisjoint(clause.stems) for clause in reading.clauses)
-    things = [_things_of(clause) for clause in reading.clauses]
+    things = [_named_in(clause, v.NO_THING) for clause in reading.clauses]
     if len(set().union(*things)) < THINGS - told:
         return ""
-    most = max(range(len(things)), key=lambda number: len(things[number]))
+    most = max(range(len(things)), key=lambda number: len(set(things[number])))
     return _quote(reading.clauses[most])
 
 
@@ -325,18 +339,9 @@ def _first_with(stems: frozenset[str], reading: Reading) -> str:
     return next((_quote(c) for c in reading.clauses if not stems.isdisjoint(c.stems)), "")
 
 
-def _things_of(clause: Clause) -> set[str]:
-    return {w for w in clause.stems if w not in v.NO_THING and len(w) > 2 and w.isalpha()}
-
-
-def _subject(reading: Reading) -> set[str]:
-    """The words that say what it is about: in no class of function, general or vague words."""
-    return {
-        word
-        for clause in reading.clauses
-        for word in clause.stems
-        if word not in v.NO_SUBJECT and len(word) > 2 and word.isalpha()
-    }
+def _named_in(clause: Clause, no_name: frozenset[str]) -> list[str]:
+    """The words that name something: those of the classes given do not."""
+    return [w for w in clause.stems if w not in no_name and len(w) > 2 and w.isalpha()]
 
 
 def _groundwork(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:
@@ -510,33 +515,40 @@ def _risk_factors(
     intent: Intent, facts: _Facts, tier: int, self_reference: bool
 ) -> list[tuple[str, int]]:
     points = RISK_POINTS
-    found: list[tuple[str, int]] = []
-
-    def note(condition: bool, name: str, kind: str) -> None:
-        if condition:
-            found.append((name, points[kind]))
-
-    note(tier == 0, "tier 0", "tier 0")
-    note(self_reference, "touches this system itself", "this system itself")
-    note(
-        tier < intent.target_tier,
-        f"claims tier {intent.target_tier}, is tier {tier}",
-        "claimed tier too low",
-    )
-    used = BUILT_IN.intersection(intent.dependencies)
-    note(bool(used), f"depends on {', '.join(sorted(used))}", "built-in dependency")
-    note(len(intent.dependencies) > DEPENDENCIES_MANY, "many dependencies", "many dependencies")
-    note(intent.service_type == "data", "holds data for others", "holds data for others")
-    note(intent.kind == "retire", "ends a running service", "retire")
+    found = _declared_risks(intent, tier, self_reference)
     radius = facts.radius
     if radius is not None and radius.direct:
         found.append((_needing(radius), _reached(radius)))
-    note(bool(facts.unread[0]), "a part was not understood", "suspect")
-    note(bool(facts.pointless), "no use is intended", "unclear")
-    for effect in facts.effects:
-        note(True, effect.name, "effect")
+    if facts.unread[0]:
+        found.append(("a part was not understood", points["suspect"]))
+    if facts.pointless:
+        found.append(("no use is intended", points["unclear"]))
+    found += [(effect.name, points["effect"]) for effect in facts.effects]
     for attempt in _worst_of_each(facts.attempts):
-        note(True, attempt.name, "hostile" if attempt.kind == "hostile" else "suspect")
+        kind = "hostile" if attempt.kind == "hostile" else "suspect"
+        found.append((attempt.name, points[kind]))
+    return found
+
+
+def _declared_risks(intent: Intent, tier: int, self_reference: bool) -> list[tuple[str, int]]:
+    """What the fields of the intent say, and whether it is about this system."""
+    points = RISK_POINTS
+    found: list[tuple[str, int]] = []
+    if tier == 0:
+        found.append(("tier 0", points["tier 0"]))
+    if self_reference:
+        found.append(("touches this system itself", points["this system itself"]))
+    if tier < intent.target_tier:
+        claimed = f"claims tier {intent.target_tier}, is tier {tier}"
+        found.append((claimed, points["claimed tier too low"]))
+    if used := BUILT_IN.intersection(intent.dependencies):
+        found.append((f"depends on {', '.join(sorted(used))}", points["built-in dependency"]))
+    if len(intent.dependencies) > DEPENDENCIES_MANY:
+        found.append(("many dependencies", points["many dependencies"]))
+    if intent.service_type == "data":
+        found.append(("holds data for others", points["holds data for others"]))
+    if intent.kind == "retire":
+        found.append(("ends a running service", points["retire"]))
     return found
 
 
@@ -557,10 +569,8 @@ def _level(factors: list[tuple[str, int]]) -> RiskLevel:
 
 def _reasoning(sheet: _Sheet, score: float, aligned: bool, level: RiskLevel, tier: int) -> str:
     verdict = "fits the blueprint" if aligned else "conflicts with the blueprint"
-    losses = sorted(
-        (line for line in sheet.lines if line.note and line.points <= 0 and line.quote),
-        key=lambda line: line.points,
-    )
+    losses = [line for line in sheet.lines if line.quote and line.note and line.points <= 0]
+    losses.sort(key=lambda line: line.points)
     against = "; ".join(f"{line.criterion}: {line.note}" for line in losses[:3])
     because = f" Against it: {against}." if against else ""
     return f"Scores {score:.2f}: {verdict}. Risk {level}, tier {tier}.{because}"

@@ -4,7 +4,6 @@ Wide on purpose. Everyday business hardly ever speaks of these; who does can exp
 """
 
 from domain.rubric.vocabulary import concept
-from domain.rubric.words import Turns
 
 # --- what is true -------------------------------------------------------------------------------
 
@@ -228,7 +227,7 @@ HABIT = concept(
     "habit behaviour behavior movement whereabouts opinion belief lifestyle mood secret"
 )
 BOT = concept("bot robot robots bots")
-TURNS_OF_PHRASE = Turns(
+TURNS_OF_PHRASE = (
     (
         "calls a failure a success",
         r"(?:failed|failures?|rejected|warnings?|refused|denied|conflicts?|errors?|unsafe|bad)\b"

@@ -7,12 +7,12 @@ Invariants  a finding quotes the clause it was found in; "never delete ..." and 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from domain.rubric import sensitive as w
 from domain.rubric import vocabulary as v
+from domain.rubric.concepts import Concept, Lexicon, Place
 from domain.rubric.usage import is_act
-from domain.rubric.vocabulary import Concept
 from domain.rubric.words import Clause, Reading, Turns
 
 Kind = Literal["hostile", "suspect", "effect", "self"]
@@ -20,8 +20,7 @@ Principle = Literal["people", "record", "harmless"]
 QUOTE_CHARS_MAX = 160
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing found. ``name`` is an effect or the attempt, in words for people."""
 
     kind: Kind
@@ -136,7 +135,7 @@ ATTEMPTS: tuple[Rule, ...] = (
 )
 
 # Text that speaks to whoever judges it instead of saying what to build.
-_INJECTION = Turns(
+_INJECTION = (
     (
         "instructions to the evaluator",
         r"(?:ignore|disregard|forget|override|overrule|discard|set aside|do not follow|"
@@ -211,39 +210,47 @@ _SPEAKER = re.compile(
     r"intent|instructions?|assistant|user|prompt|data|admin)\b|\[/?inst\]|<\|im_|"
     r"###\s*(?:system|instruction|end)|\bend of (?:intent|data|input|document)\b"
 )
+# Quickly searched for, and in whatever the pattern above finds.
+_SPEAKER_MARK = re.compile(
+    r"system\s*:|assistant\s*:|developer\s*:|human\s*:|admin\s*:|<|\[|###|end of"
+)
 
 
 class Rules:
-    """Rules by the words that one of their concepts begins with: most clauses hold none of them."""
+    """Rules by the rarest of their concepts: most clauses hold none of them."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = rules
-        self._by_head: dict[str, list[int]] = {}
+        self._by_rarest: dict[Concept, list[int]] = {}
         for number, rule in enumerate(rules):
             rarest = min(rule.concepts, key=lambda concept: len(concept.heads))
-            for head in rarest.heads:
-                self._by_head.setdefault(head, []).append(number)
+            self._by_rarest.setdefault(rarest, []).append(number)
 
-    def for_clause(self, clause: Clause) -> Iterator[Rule]:
+    def for_clause(self, clause: Clause) -> list[Rule]:
         """The rules that the clause may match, in their order: all others lack a concept."""
-        known = self._by_head
-        numbers = {number for word in clause.stems if word in known for number in known[word]}
-        return (self._rules[number] for number in sorted(numbers))
+        known = self._by_rarest
+        numbers = [n for concept in clause.places if concept in known for n in known[concept]]
+        return [self._rules[number] for number in sorted(numbers)]
 
 
+LEXICON = Lexicon(v.EVERY_STEM, (*v.concepts_of(vars(v)), *v.concepts_of(vars(w))))
 _EFFECTS, _ATTEMPTS = Rules(EFFECTS), Rules(ATTEMPTS)
+_TURNS = Turns(*_INJECTION, *w.TURNS_OF_PHRASE)
+_INJECTED = frozenset(name for name, _ in _INJECTION)
+_GUARDING = v.PROTECTION | v.OBSERVE
 
 
 def attempts(reading: Reading) -> Iterator[Finding]:
     """Everything that speaks against the blueprint, clause by clause, then tricks of the text."""
     for clause in reading.clauses:
         yield from _by_rules(clause, _ATTEMPTS)
-    for name, found in _INJECTION.found(reading.text):
-        yield Finding("hostile", "record", name, cut(found))
-    if speaker := _SPEAKER.search(reading.text):
+    for name, found in _TURNS.found(reading.text):
+        if name in _INJECTED:
+            yield Finding("hostile", "record", name, cut(found))
+        else:
+            yield Finding("suspect", "harmless", name, cut(found))
+    if _SPEAKER_MARK.search(reading.text) and (speaker := _SPEAKER.search(reading.text)):
         yield Finding("hostile", "record", _POSES, cut(speaker.group()))
-    for name, found in w.TURNS_OF_PHRASE.found(reading.text):
-        yield Finding("suspect", "harmless", name, cut(found))
     for trick in reading.disguised:
         yield Finding("suspect", "record", "hides what it says", trick)
 
@@ -262,7 +269,7 @@ def self_references(reading: Reading, *, business: bool) -> Iterator[Finding]:
     ``business``: the intent as a whole is about something else that people may approve.
     """
     for clause in reading.clauses:
-        if _first(v.SELF, clause) is not None:
+        if v.SELF in clause.places:
             yield Finding("self", "record", "this system itself", cut(clause.text))
         elif "intents" in clause.words or _about_policies(clause, business=business):
             yield Finding("self", "record", "policies and approvals", cut(clause.text))
@@ -270,17 +277,17 @@ def self_references(reading: Reading, *, business: bool) -> Iterator[Finding]:
 
 def _about_policies(clause: Clause, *, business: bool) -> bool:
     """Who speaks of policies or approvals without saying of what, speaks of ours."""
-    if _first(v.POLICY_WORD, clause) is None:
+    if v.POLICY_WORD not in clause.places:
         return False
-    if _first(v.OWN_MATTER, clause) is not None:
+    if v.OWN_MATTER in clause.places:
         return True
-    return not (business or _first(v.BUSINESS_MATTER, clause) is not None)
+    return not (business or v.BUSINESS_MATTER in clause.places)
 
 
 def _by_rules(clause: Clause, rules: Rules) -> Iterator[Finding]:
     for rule in rules.for_clause(clause):
         start = _match(rule, clause)
-        if start is None or (rule.unless and rule.unless & set(clause.stems)):
+        if start is None or not rule.unless.isdisjoint(clause.stems):
             continue
         kind: Kind = rule.kind
         if rule.kind == "hostile" and v.CONTROL in rule.concepts and _of_business(clause):
@@ -292,10 +299,11 @@ def _by_rules(clause: Clause, rules: Rules) -> Iterator[Finding]:
 
 def _of_business(clause: Clause) -> bool:
     """Is it the approval of something outside this system that is spoken of?"""
-    if _first(v.OWN_MATTER, clause) is not None or _first(v.SELF, clause) is not None:
+    if v.OWN_MATTER in clause.places or v.SELF in clause.places:
         return False
-    named = {index for place in _places(v.BUSINESS_MATTER, clause) for index in range(*place)}
-    for start, end in _places(v.POLICY_WORD, clause):
+    business = clause.places.get(v.BUSINESS_MATTER, ())
+    named = {index for place in business for index in range(*place)}
+    for start, end in clause.places.get(v.POLICY_WORD, ()):
         linked = clause.stems[end : end + 1] in (("of",), ("for",))
         if start - 1 in named or (linked and named & {end + 1, end + 2}):
             return True
@@ -304,7 +312,7 @@ def _of_business(clause: Clause) -> bool:
 
 def _only_mentioned(clause: Clause, start: int, *, reported: bool) -> bool:
     """Is the plan at ``start`` denied, or what the service protects against?"""
-    guarding = v.PROTECTION | v.OBSERVE if reported else v.PROTECTION
+    guarding = _GUARDING if reported else v.PROTECTION
     for index in range(start - 1, max(-1, start - 8), -1):
         word = clause.stems[index]
         if word in v.NEGATION:
@@ -316,16 +324,11 @@ def _only_mentioned(clause: Clause, start: int, *, reported: bool) -> bool:
 
 def _match(rule: Rule, clause: Clause) -> int | None:
     """The index where the rule's meaning begins in the clause, or None."""
-    if any(concept.heads.isdisjoint(clause.stems) for concept in rule.concepts):
+    places = [clause.places.get(concept, []) for concept in rule.concepts]
+    if rule.acts:
+        places[0] = [place for place in places[0] if is_act(clause, place[0])]
+    if not all(places):
         return None
-    places = []
-    for number, concept in enumerate(rule.concepts):
-        found = list(_places(concept, clause))
-        if rule.acts and number == 0:
-            found = [place for place in found if is_act(clause, place[0])]
-        if not found:
-            return None
-        places.append(found)
     if len(places) == 1:
         return places[0][0][0]
     if rule.anywhere:
@@ -334,9 +337,6 @@ def _match(rule: Rule, clause: Clause) -> int | None:
     if start is None and len(places) == 2:
         start = _passive(places[0], places[1], rule.within, clause)
     return start
-
-
-Place = tuple[int, int]  # first index, and one past the last
 
 
 def _in_order(places: list[list[Place]], rule: Rule) -> int | None:
@@ -375,38 +375,16 @@ def _passive(verbs: list[Place], objects: list[Place], within: int, clause: Clau
     return None
 
 
-def _places(concept: Concept, clause: Clause) -> Iterator[Place]:
-    heads = concept.heads
-    if heads.isdisjoint(clause.stems):
-        return
-    for index, word in enumerate(clause.stems):
-        if word not in heads:
-            continue
-        if word in concept.singles:
-            yield index, index + 1
-            continue
-        for phrase in concept.phrases.get(word, ()):
-            if clause.stems[index : index + len(phrase)] == phrase:
-                yield index, index + len(phrase)
-                break
-
-
-def _first(concept: Concept, clause: Clause) -> Place | None:
-    if concept.heads.isdisjoint(clause.stems):  # nearly always; a generator would cost more
-        return None
-    return next(_places(concept, clause), None)
-
-
 def mentions(concept: Concept, reading: Reading) -> str:
     """The first clause in which the concept occurs; "" when in none."""
     for clause in reading.clauses:
-        if _first(concept, clause) is not None:
+        if concept in clause.places:
             return cut(clause.text)
     return ""
 
 
 def count(concept: Concept, reading: Reading) -> int:
-    return sum(1 for clause in reading.clauses for _ in _places(concept, clause))
+    return sum(len(clause.places.get(concept, ())) for clause in reading.clauses)
 
 
 def cut(text: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.rubric import vocabulary as v
+from domain.rubric.concepts import Concept
 from domain.rubric.words import stem
 
 DEPTH_MAX = 8
@@ -40,43 +41,45 @@ class Touched:
 class Structure:
     """``prose`` was written for people; ``texts`` are all texts, ``prose`` among them."""
 
-    prose: tuple[str, ...]
-    texts: tuple[str, ...]
-    touched: tuple[Touched, ...]
+    prose: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
-def structure(*values: Any, declared: bool = True) -> Structure:
-    """Read JSON values; nothing in them raises, too deep a nest is not followed.
+_EMPTY = Structure()
+
+
+def structure(value: Any) -> Structure:
+    """The texts in a JSON value; nothing in it raises, too deep a nest is not followed."""
+    if not value:
+        return _EMPTY
+    named: list[tuple[str, str]] = []
+    _texts(value, "", 0, named)
+    told = [(name, text) for name, text in named if text and not _CODE.search(text)]
+    prose = tuple(text for name, text in told if name in PROSE)
+    return Structure(prose, tuple(text for _, text in told))
+
+
+def _texts(value: Any, under: str, depth: int, found: list[tuple[str, str]]) -> None:
+    """Every text with the name it stands under; names are texts, too."""
+    if isinstance(value, str):
+        found.append((under, value))
+    elif depth > DEPTH_MAX:
+        return
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            found.append(("", str(key).replace("_", " ")))
+            _texts(item, str(key).lower(), depth + 1, found)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _texts(item, under, depth + 1, found)
+
+
+def touched(value: Any, *, declared: bool = True) -> tuple[Touched, ...]:
+    """The data that the fields of the records in a JSON value hold.
 
     ``declared``: a field that says it is personal is believed, whatever it is called.
     """
-    prose: list[str] = []
-    texts: list[str] = []
-    touched: list[Touched] = []
-    for value in values:
-        for name, text in _texts(value, "", 0):
-            if not text or _CODE.search(text):
-                continue
-            texts.append(text)
-            if name in PROSE:
-                prose.append(text)
-        touched.extend(_touched(value, declared, 0))
-    return Structure(tuple(prose), tuple(texts), tuple(touched))
-
-
-def _texts(value: Any, under: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Every text with the name it stands under; names are texts, too."""
-    if isinstance(value, str):
-        yield under, value
-    elif depth > DEPTH_MAX:
-        return
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield "", str(key).replace("_", " ")
-            yield from _texts(item, str(key).lower(), depth + 1)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item, under, depth + 1)
+    return tuple(_touched(value, declared, 0)) if value else ()
 
 
 def _touched(value: Any, declared: bool, depth: int) -> Iterator[Touched]:
@@ -119,7 +122,7 @@ def _holds(name: tuple[str, ...], kind: Any, record: tuple[str, ...]) -> str:
     return ""
 
 
-def _has_phrase(concept: v.Concept, stems: tuple[str, ...]) -> bool:
+def _has_phrase(concept: Concept, stems: tuple[str, ...]) -> bool:
     return any(
         stems[index : index + len(rest)] == rest
         for index, word in enumerate(stems)

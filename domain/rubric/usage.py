@@ -18,7 +18,7 @@ _FOREIGN = v.concept(
     " le la les des du de un une et pour par dans avec sur chaque tous leur que qui nous"
     " el los las del una para con por cada quiero todos y sin sus"
     " il lo gli di che ogni tutti nel della dei het een van voor en met alle naar elke"
-    " na sie w z do co dla przez jest oraz"
+    " na sie w z co dla przez jest oraz"
 ).singles
 _FOREIGN_ENDINGS = (
     *("ieren", "ungen", "lich", "keit", "heit", "schen", "cion", "ciones", "miento", "mente"),
@@ -28,6 +28,8 @@ LISTED = 2  # commas
 _JUDGED_ELSEWHERE = v.stems("approve reject accept decline")
 _NO_OBJECT = v.FUNCTION - _OBJECT
 SHORT = 3  # words; a shorter clause is a name in whatever language
+_NO_VERB = v.FUNCTION | v.GENERIC
+_BESIDE_VERB = v.DETERMINERS | _MODAL
 _LEADING_ON = v.stems(
     "that which who whom so until whether though although if when while because before after"
     " whatever whoever however as once unless where"
@@ -51,6 +53,7 @@ _APART = frozenset(
     ("only", "nothing", "whoever", "whatever", "though", "although", "cannot", "unless", "except")
 ) | {"instead", "others", "rather"}
 _APART_PAIRS = frozenset((("behalf", "of"), ("whether", "or")))
+_APART_FIRST = _APART | {"this"} | {first for first, _ in _APART_PAIRS}
 _REACH = 6  # words after a leading word within which its verb stands
 
 
@@ -71,6 +74,8 @@ def is_act(clause: Clause, index: int) -> bool:
 
 def unknown_act(clause: Clause) -> str:
     """A word that stands where a verb stands and is none that the rubric knows; "" without one."""
+    if _BESIDE_VERB.isdisjoint(clause.stems):
+        return ""
     return next((word for index, word in _verbs(clause) if word not in v.KNOWN_ACTS), "")
 
 
@@ -107,6 +112,8 @@ def beyond_records(clause: Clause) -> str:
     Grammar, not subject: records are told in things and their relations ("by", "per", "with",
     "and"). A clause of its own with an act in it, or an exception, is more.
     """
+    if _APART_FIRST.isdisjoint(clause.words) and _LEADING_ON.isdisjoint(clause.stems):
+        return ""
     for index, word in enumerate(clause.words):
         following = clause.words[index + 1] if index + 1 < len(clause.words) else ""
         this = (
@@ -149,33 +156,32 @@ def _ends_noun(clause: Clause, at: int) -> bool:
 
 def _verbs(clause: Clause) -> Iterator[tuple[int, str]]:
     stems = clause.stems
-    for index, word in enumerate(stems):
-        if word in v.FUNCTION or word in v.GENERIC or not word.isalpha():
+    around = zip(("", *stems), stems, (*stems[1:], ""), strict=False)
+    for index, (before, word, after) in enumerate(around):
+        objects, modal = after in v.DETERMINERS, before in _MODAL
+        if not (objects or modal) or word in _NO_VERB or not word.isalpha():
             continue
-        before = stems[index - 1] if index else ""
-        after = stems[index + 1] if index + 1 < len(stems) else ""
         led = not before or before in v.BEFORE_VERB
-        bare = before in _MODAL and word not in _HELPERS
-        if bare or (led and after in v.DETERMINERS and not clause.words[index].endswith("ly")):
+        bare = modal and word not in _HELPERS
+        if bare or (led and objects and not clause.words[index].endswith("ly")):
             yield index, word
 
 
 def readable(clause: Clause) -> bool:
     """Does a clause read as English that the rubric can place some words of?"""
-    words = [word for word in clause.words if word not in (",", ":")]
     if not clause.text.isascii():
         letters = [c for c in clause.text if c.isalpha()]
         if letters and sum(c.isascii() for c in letters) < 0.8 * len(letters):
             return False
     english = len(_ENGLISH.intersection(clause.stems))
-    foreign = len(_FOREIGN.intersection(words) - {"do"})
-    if foreign > english or (not english and any(w.endswith(_FOREIGN_ENDINGS) for w in words)):
+    foreign = len(_FOREIGN.intersection(clause.words))
+    if foreign > english:
         return False
-    if len(words) < SHORT:
-        return True
-    share = len([word for word in clause.stems if word in v.KNOWN]) / len(words)
-    if clause.stems.count(",") >= LISTED and len(words) <= 3 * (clause.stems.count(",") + 1):
-        return True  # a list of things; it has no verb to act with
-    if len(words) == SHORT:
-        return share > 0
-    return share >= 0.2
+    if not english and any(word.endswith(_FOREIGN_ENDINGS) for word in clause.words):
+        return False
+    commas = clause.words.count(",")
+    words = len(clause.words) - commas - clause.words.count(":")
+    if words < SHORT or (commas >= LISTED and words <= 3 * (commas + 1)):
+        return True  # a name, or a list of things: it has no verb to act with
+    share = len([stem for stem in clause.stems if stem in v.KNOWN]) / words
+    return share > 0 if words == SHORT else share >= 0.2

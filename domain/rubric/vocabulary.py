@@ -5,18 +5,9 @@ a service may be about anything.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from domain.rubric.concepts import Concept
 from domain.rubric.words import stem
-
-
-@dataclass(frozen=True, slots=True)
-class Concept:
-    """A class of words: single stems, and phrases by their first stem."""
-
-    singles: frozenset[str]
-    phrases: Mapping[str, tuple[tuple[str, ...], ...]]
-    heads: frozenset[str]  # every stem that a match can begin with
 
 
 def concept(*texts: str) -> Concept:
@@ -570,14 +561,18 @@ KNOWN: frozenset[str] = (
 KNOWN_ACTS: frozenset[str] = KNOWN | OBSERVE
 
 
+def concepts_of(module: Mapping[str, object]) -> list[Concept]:
+    """The concepts among the names of a module."""
+    return [value for value in module.values() if isinstance(value, Concept)]
+
+
 def all_singles() -> frozenset[str]:
     """Every single stem of every class: what leet spelling might be hiding."""
     found = set(KNOWN)
-    for value in list(globals().values()):
-        if isinstance(value, Concept):
-            found |= value.singles
-            for rest in value.phrases.values():
-                found |= {part for phrase in rest for part in phrase}
+    for value in concepts_of(globals()):
+        found |= value.singles
+        for rest in value.phrases.values():
+            found |= {part for phrase in rest for part in phrase}
     return frozenset(found)
 
 

@@ -6,10 +6,12 @@ Invariants  look-alike letters, invisible characters, spaced-out and camelCase w
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
+from domain.rubric.concepts import Concept, Lexicon, Place
+
+BLOB_CHARS = 40
 # Letters of other scripts that look like Latin ones.
 _LOOKALIKES = str.maketrans(
     "аеорсухіјѕԁһԛԝАЕОРСХІЈЅВНКМТαοιεκντυρχ",
@@ -17,28 +19,31 @@ _LOOKALIKES = str.maketrans(
 )
 _LEET = str.maketrans("0134578@$", "oieastbas")
 _SPACED = re.compile(r"\b(?:[A-Za-z][ .\-_*]){3,}[A-Za-z]\b")
+_LETTERS_APART = re.compile(r"[ .\-_*](?:[A-Za-z][ .\-_*]){2}")  # so it is within spaced-out words
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _POSSESSIVE = re.compile(r"['’]s\b")  # noqa: RUF001 (the typographic one is meant)
-_SENTENCE = re.compile(r"[.;!?\n\r]+(?:\s|$)|[;!?\n\r]")
+# A search is quick where the pattern begins with a class of characters.
+_SENTENCE = re.compile(r"[.;!?\n\r](?:[.;!?\n\r]*(?:\s|$)|(?<=[;!?\n\r]))")
 _WORD = re.compile(r"[a-z0-9@$]+|,|:")
+_DIGIT = re.compile(r"[0-9@$]")
 _DIGIT_INSIDE = re.compile(r"^(?=.*[a-z])(?=.*[0-9@$])[a-z0-9@$]{4,}$")
-_BLOB = re.compile(r"[A-Za-z0-9+/=_\-]{40,}")
+_BLOB = re.compile(rf"[A-Za-z0-9+/=_\-]{{{BLOB_CHARS},}}")
 
 
 CLAUSE_CHARS_MAX = 1000
+STEMS_KEPT_MAX = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(NamedTuple):
     """One sentence, or one listed feature: its stems in order, and the text it came from."""
 
     stems: tuple[str, ...]  # ``,`` and ``:`` are kept: they bound what a "never" speaks about
     words: tuple[str, ...]
     text: str
+    places: Mapping[Concept, list[Place]]  # of the concepts that occur in it
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A text as the rubric reads it. ``disguised`` names each trick that was undone."""
 
     clauses: tuple[Clause, ...]
@@ -67,9 +72,17 @@ class Turns:
                 yield name, match.group()
 
 
-@lru_cache(maxsize=20_000)
-def stem(word: str) -> str:
-    """A crude stem; the vocabulary goes through the same function, so it only has to be stable."""
+class _Stems(dict[str, str]):
+    """Words come again: a stem is worked out once. Emptied when there are too many of them."""
+
+    def __missing__(self, word: str) -> str:
+        if len(self) >= STEMS_KEPT_MAX:
+            self.clear()
+        self[word] = found = _stem(word)
+        return found
+
+
+def _stem(word: str) -> str:
     if len(word) > 4 and word.endswith("ies"):
         word = word[:-3] + "y"
     elif len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")):
@@ -85,8 +98,12 @@ def stem(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("e") else word
 
 
-def read(texts: Iterable[str], known: frozenset[str]) -> Reading:
-    """Read several texts, each a clause or more. ``known``: stems that leet spelling may hide."""
+# A crude stem; the vocabulary goes through the same function, so it only has to be stable.
+stem = _Stems().__getitem__
+
+
+def read(texts: Iterable[str], lexicon: Lexicon) -> Reading:
+    """Read several texts, each a clause or more, and find the concepts in each clause."""
     clauses: list[Clause] = []
     disguised: dict[str, None] = {}
     cleaned: list[str] = []
@@ -94,17 +111,16 @@ def read(texts: Iterable[str], known: frozenset[str]) -> Reading:
         clean = _clean(text, disguised)
         cleaned.append(clean.lower())
         for sentence in _SENTENCE.split(clean):
-            for part in _parts(sentence):
-                clause = _clause(part, known, disguised)
+            parts = (sentence,) if len(sentence) <= CLAUSE_CHARS_MAX else _parts(sentence)
+            for part in parts:
+                clause = _clause(part, lexicon, disguised)
                 if clause is not None:
                     clauses.append(clause)
     return Reading(tuple(clauses), "\n".join(cleaned), tuple(disguised))
 
 
-def _parts(sentence: str) -> Iterable[str]:
-    """A sentence, or, of an endless one, pieces that overlap: work stays linear in the text."""
-    if len(sentence) <= CLAUSE_CHARS_MAX:
-        return (sentence,)
+def _parts(sentence: str) -> tuple[str, ...]:
+    """Of an endless sentence, pieces that overlap: work stays linear in the text."""
     step = CLAUSE_CHARS_MAX - 200
     return tuple(
         sentence[start : start + CLAUSE_CHARS_MAX] for start in range(0, len(sentence), step)
@@ -119,11 +135,11 @@ def _clean(text: str, disguised: dict[str, None]) -> str:
         if visible != text:
             disguised["invisible characters"] = None
         plain = _latin(unicodedata.normalize("NFKC", visible), disguised)
-    if _SPACED.search(plain):
+    if _LETTERS_APART.search(plain) and _SPACED.search(plain):
         disguised["spaced-out words"] = None
         plain = _SPACED.sub(lambda m: re.sub(r"[ .\-_*]", "", m.group()), plain)
     plain = _POSSESSIVE.sub("", plain)
-    if _BLOB.search(plain):
+    if len(plain) >= BLOB_CHARS and _BLOB.search(plain):
         disguised["an encoded block"] = None
     return plain
 
@@ -140,17 +156,27 @@ def _latin(text: str, disguised: dict[str, None]) -> str:
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
-def _clause(sentence: str, known: frozenset[str], disguised: dict[str, None]) -> Clause | None:
-    words = _WORD.findall(_CAMEL.sub(" ", sentence).lower())
+def _clause(sentence: str, lexicon: Lexicon, disguised: dict[str, None]) -> Clause | None:
+    text = sentence.strip()
+    lower = text.lower()
+    if lower[1:] != text[1:]:  # capitals inside
+        lower = _CAMEL.sub(" ", text).lower()
+    words = tuple(_WORD.findall(lower))
     if not words:
         return None
-    stems = []
-    for word in words:
-        found = stem(word)
-        if not word.isalpha() and _DIGIT_INSIDE.match(word) and found not in known:
-            plain = stem(word.translate(_LEET))
-            if plain in known:
-                disguised["letters written as digits"] = None
-                found = plain
-        stems.append(found)
-    return Clause(tuple(stems), tuple(words), sentence.strip())
+    stems = tuple(map(stem, words))
+    if _DIGIT.search(lower):
+        stems = tuple(_undigited(word, lexicon.known, disguised) for word in words)
+    return Clause(stems, words, text, lexicon.places(stems))
+
+
+def _undigited(word: str, known: frozenset[str], disguised: dict[str, None]) -> str:
+    """The stem of a word, or of the known one that is written with digits in it."""
+    found = stem(word)
+    if word.isalpha() or found in known or not _DIGIT_INSIDE.match(word):
+        return found
+    plain = stem(word.translate(_LEET))
+    if plain not in known:
+        return found
+    disguised["letters written as digits"] = None
+    return plain

@@ -16,8 +16,10 @@ from domain.governance_events import AlignmentAssessed, ApprovalRequested, Decis
 from domain.intent import Intent
 from domain.policy import decide_by, inputs_of
 from domain.rubric import evaluate, parse_blueprint
+from domain.rubric.concepts import Concept, Lexicon
 from domain.rubric.demands import demands, family
-from domain.rubric.vocabulary import EVERY_STEM
+from domain.rubric.signals import ATTEMPTS, EFFECTS, LEXICON
+from domain.rubric.vocabulary import concept
 from domain.rubric.weights import BASE, WEIGHTS
 from domain.rubric.words import Turns, read, stem
 from infra.cel import MODES
@@ -226,6 +228,41 @@ def test_turns_of_phrase_are_found_as_one_by_one(words: list[str]) -> None:
         assert list(Turns(*named).found(text)) == expected
 
 
+WORDS = ("log", "the", "event", "of", "own", "rules", "limit", "event log", "the the log")
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(WORDS), min_size=1), max_size=4),
+    st.lists(st.sampled_from(("log", "the", "event", "of", "rule", "limit")), max_size=12),
+)
+def test_all_concepts_are_found_in_one_go_as_one_by_one(
+    classes: list[list[str]], words: list[str]
+) -> None:
+    concepts = [concept(*(entry.replace(" ", "+") for entry in entries)) for entries in classes]
+    found = Lexicon(frozenset(), concepts).places(tuple(words))
+    assert found == {c: places for c in concepts if (places := _places(c, tuple(words)))}
+
+
+def _places(sought: Concept, words: tuple[str, ...]) -> list[tuple[int, int]]:
+    """A word by itself goes before the phrases, and the first of these before the others."""
+    places = []
+    for index, word in enumerate(words):
+        alone = [(word,)] if word in sought.singles else []
+        for phrase in (*alone, *sought.phrases.get(word, ())):
+            if words[index : index + len(phrase)] == phrase:
+                places.append((index, index + len(phrase)))
+                break
+    return places
+
+
+def test_every_concept_that_a_rule_needs_is_looked_for() -> None:
+    for rule in (*EFFECTS, *ATTEMPTS):
+        for needed in rule.concepts:
+            head = min(needed.heads)
+            phrase = next(iter(needed.phrases.get(head, ())), (head,))
+            assert needed in LEXICON.places(phrase), rule.name
+
+
 def test_the_name_of_a_service_changes_nothing() -> None:
     for entry in ALL:
         renamed = entry.intent.model_copy(update={"service_name": "innocent-revenue-helper"})
@@ -423,7 +460,7 @@ def test_an_act_told_as_a_noun_is_found_wherever_the_list_stands(item: str, why:
     ],
 )
 def test_records_of_acts_and_the_same_nouns_used_harmlessly_are_not(item: str) -> None:
-    clauses = read((item,), EVERY_STEM)
+    clauses = read((item,), LEXICON)
     assert list(demands(clauses)) == []
 
 

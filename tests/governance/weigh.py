@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.rubric import vocabulary as v
 from domain.rubric.manner import KNOWN_LEAST
+from domain.rubric.signals import LEXICON
 from domain.rubric.words import read
 from tests.governance.labelled import Labelled, labelled
 
@@ -44,7 +44,7 @@ class Weights:
 
 
 def sentences(entry: Labelled) -> Text:
-    clauses = read((entry.intent.purpose,), v.EVERY_STEM).clauses
+    clauses = read((entry.intent.purpose,), LEXICON).clauses
     return tuple(frozenset(stem for stem in clause.stems if stem.isalpha()) for clause in clauses)
 
 
