@@ -9,7 +9,7 @@ A shadow policy is evaluated and recorded with every decision but does not act. 
 schedules are conditions on ``date``, ``weekday`` and ``hour`` (UTC, of the decision's own moment).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -154,11 +154,8 @@ class Conditions(Protocol):
     def digest(self) -> str:
         """The bundle's, taken once."""
 
-    def policies(self, mode: Mode) -> tuple[Policy, ...]:
-        """The mode's policies, highest priority first, shadow policies among them."""
-
-    def evaluate(self, mode: Mode, inputs: Inputs) -> tuple[ConditionValue, ...]:
-        """Every condition of the mode's policies with its value, or with an error and None."""
+    def outcome(self, mode: Mode, inputs: Inputs) -> Outcome:
+        """What ``outcome_of`` makes of the mode's policies and the values of their conditions."""
 
 
 def inputs_of(
@@ -268,8 +265,14 @@ def _because(policy: Policy) -> str:
 
 def decide_by(conditions: Conditions, inputs: Inputs, *, mode: Mode) -> Outcome:
     """The decision of a bundle on these inputs."""
-    policies = conditions.policies(mode)
-    values = conditions.evaluate(mode, inputs)
+    return conditions.outcome(mode, inputs)
+
+
+def outcome_of(policies: Sequence[Policy], values: tuple[ConditionValue, ...]) -> Outcome:
+    """As ``conclude``, of all policies of a mode, with what shadows say and the sandbox demanded.
+
+    ``values`` holds every condition of theirs with its value, or with an error and None.
+    """
     acting = [policy for policy in policies if not policy.shadow]
     outcome = conclude(acting, values)
     if demanded := _demanded(acting, values):

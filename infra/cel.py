@@ -14,7 +14,7 @@ from cel_expr_python import cel  # type: ignore[import-untyped]
 
 from domain.errors import Invalid
 from domain.governance_events import ConditionValue, Mode, Policy
-from domain.policy import VARIABLES, Bundle, Inputs, InputType, decide_by
+from domain.policy import VARIABLES, Bundle, Inputs, InputType, Outcome, decide_by, outcome_of
 
 SHIPPED = Path(__file__).parent / "assets" / "policies" / "shipped.json"
 MODES: tuple[Mode, ...] = ("supervised", "autonomous", "aggressive")
@@ -106,7 +106,7 @@ class CelConditions:
             for mode, programs in self._programs.items()
         }
         self._policies = {mode: bundle.of(mode) for mode in MODES}
-        self._known: dict[tuple[object, ...], tuple[ConditionValue, ...]] = {}
+        self._known: dict[tuple[object, ...], Outcome] = {}
 
     @property
     def bundle(self) -> Bundle:
@@ -116,28 +116,25 @@ class CelConditions:
     def digest(self) -> str:
         return self._digest
 
-    def policies(self, mode: Mode) -> tuple[Policy, ...]:
-        """The mode's policies, highest priority first, shadow policies among them."""
-        return self._policies[mode]
-
-    def evaluate(self, mode: Mode, inputs: Inputs) -> tuple[ConditionValue, ...]:
-        """Every condition of the mode's policies with its value, or with an error and None.
+    def outcome(self, mode: Mode, inputs: Inputs) -> Outcome:
+        """What the mode's policies come to.
 
         What the conditions read says all: the same again has the same answer, and few differ.
         """
-        names = self._names[mode]
-        key = (mode, *[(name, type(v), v) for name, v in inputs.items() if name in names])
+        key = (mode, *[(type(value := inputs.get(name)), value) for name in self._names[mode]])
         try:
             known = self._known.get(key)
         except TypeError:  # not of the declared types: that is for the conditions to say
-            return self._evaluate(mode, inputs)
+            return outcome_of(self._policies[mode], self._evaluate(mode, inputs))
         if known is None:
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
-            known = self._known[key] = self._evaluate(mode, inputs)
+            known = outcome_of(self._policies[mode], self._evaluate(mode, inputs))
+            self._known[key] = known
         return known
 
     def _evaluate(self, mode: Mode, inputs: Inputs) -> tuple[ConditionValue, ...]:
+        """Every condition of the mode's policies with its value, or with an error and None."""
         data = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in inputs.items()

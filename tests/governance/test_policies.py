@@ -58,7 +58,7 @@ def test_an_error_does_not_weaken_a_block() -> None:
 
 def test_an_evaluation_error_is_an_error_and_not_a_truthy_text() -> None:
     conditions = CelConditions(Bundle(policies=(policy("div", "auto_approve", "1 / tier == 1"),)))
-    (value,) = conditions.evaluate("autonomous", inputs(tier=0))
+    (value,) = conditions.outcome("autonomous", inputs(tier=0)).conditions
     assert value.value is None
     assert "divide by zero" in value.error
 
