@@ -38,6 +38,7 @@ class Table(Generic[Row]):
     once      each key is touched by one event only: no row comes before it
     columns   fields of the row that queries filter or sort by (top level; str, int, float, bool)
     prefix    of them, the one that every key begins with, a slash after it: found without an index
+    open      whether events to come will change a row: such rows stay in memory, others do not
     """
 
     name: str
@@ -51,6 +52,7 @@ class Table(Generic[Row]):
     columns: tuple[str, ...] = ()
     once: bool = False
     prefix: str = ""
+    open: Callable[[Row], bool] | None = None
 
     def wants(self, event: type[Event]) -> bool:
         """Whether ``keys`` is asked about events of this type."""

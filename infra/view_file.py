@@ -31,6 +31,7 @@ from domain.errors import Invalid
 from domain.event import Event
 from domain.recorded import Recorded
 from domain.view import Table
+from infra.model_json import model_json
 from infra.ports import Page
 from infra.view_journal import PLACE_END, PLACES, Changes, Gap, Journal, news, take_rows
 
@@ -40,7 +41,10 @@ Scalar = str | int | float | bool | None
 LIMIT_MAX = 500
 COMMIT_S = 0.2
 CHANGES_MAX = 2000  # of all tables together
-HOT_BYTES_MAX = 2 * 1024 * 1024  # of a table's rows as JSON; in memory they take several times that
+HOT_BYTES_MAX = 2 * 1024 * 1024  # of a table's rows as JSON; in memory they take three times that
+# Of open rows, in tables that tell them from others. A queue's rows come up again in the order they
+# were stored in: of a backlog that is longer than this nothing is still at hand.
+OPEN_BYTES_MAX = 16 * 1024 * 1024
 _ABSENT_MAX = 10_000
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -63,6 +67,7 @@ class Rows(Generic[Row]):
         self._fresh_touched: set[str] = set()
         self._hot: OrderedDict[str, tuple[Row, int]] = OrderedDict()  # as in the file; JSON length
         self._hot_bytes = 0
+        self._hot_bytes_max = OPEN_BYTES_MAX if table.open else HOT_BYTES_MAX
         self._absent: set[str] = set()  # keys that the file was asked for and does not have
         name = quoted(table.name)
         marks = ", ".join("?" for _ in range(3 + len(table.columns)))
@@ -140,7 +145,6 @@ class Rows(Generic[Row]):
         deletes: list[tuple[str]] = []
         updates: dict[tuple[str, ...], list[list[Any]]] = {}
         once, columns = self.table.once, self.table.columns
-        to_json = self.table.row.__pydantic_serializer__.to_json  # as model_dump_json, sooner
         for key, row in self.changed.items():
             hot = None if once else self._drop(key)
             if row is None:
@@ -148,7 +152,7 @@ class Rows(Generic[Row]):
                 if key not in self._new:
                     deletes.append((key,))
                 continue
-            body = to_json(row).decode()
+            body = model_json(row).decode()
             place = self._places.get(key)
             if place is not None:
                 self._absent.discard(key)
@@ -202,9 +206,11 @@ class Rows(Generic[Row]):
         return sql
 
     def _keep(self, key: str, row: Row, size: int) -> None:
+        if self.table.open and not self.table.open(row):
+            return
         self._hot[key] = (row, size)
         self._hot_bytes += size
-        while self._hot_bytes > HOT_BYTES_MAX:
+        while self._hot_bytes > self._hot_bytes_max:
             self._hot_bytes -= self._hot.popitem(last=False)[1][1]
 
     def _drop(self, key: str) -> Row | None:

@@ -103,6 +103,7 @@ UNDECIDED: Table[Undecided] = Table(
     anew=(IntentQueued,),
     keys=_undecided_keys,
     fold=_fold_undecided,
+    open=lambda row: True,
 )
 
 

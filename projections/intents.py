@@ -577,6 +577,7 @@ OPEN_RAW = Table(
     anew=(RawIntent, IntentQueued, IntentRefused),
     keys=_raw_keys,
     fold=_fold_raw,
+    open=lambda row: True,
 )
 REFUSALS = Table(
     name="refusals",
@@ -605,6 +606,7 @@ INTENTS = Table(
         "rank",
         "raw_position",
     ),
+    open=lambda row: row.open,
 )
 TIMELINE = Table(
     name="timeline",

@@ -86,6 +86,7 @@ def test_any_events_in_any_batches_give_the_rows_of_the_plain_fold(
     log = [drawn(n, chosen, picks) for n, (chosen, picks) in enumerate(drawn_events, 1)]
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr("infra.view_file.HOT_BYTES_MAX", hot_bytes)
+        patch.setattr("infra.view_file.OPEN_BYTES_MAX", hot_bytes)
         views = followed(Path(name), log, steps)
         found = views.dump()
         columns = {

@@ -324,11 +324,13 @@ def test_a_watcher_hears_of_every_changed_row_and_of_those_that_go(tmp_path: Pat
     assert heard == [("a", Count(name="a", times=2)), ("a", None)]
 
 
+@pytest.mark.parametrize("table", [COUNTS, replace(COUNTS, open=lambda row: row.times % 3 > 0)])
 def test_what_is_kept_hot_is_what_the_file_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Table[Count]
 ) -> None:
     monkeypatch.setattr("infra.view_file.HOT_BYTES_MAX", 60)  # two rows
-    views = SqliteViews(tmp_path, [COUNTS])
+    monkeypatch.setattr("infra.view_file.OPEN_BYTES_MAX", 60)
+    views = SqliteViews(tmp_path, [table])
     for n in range(1, 60):
         views.apply(batch(at(n, cancelled("abcde"[n * n % 5], "forget" if n % 7 == 0 else ""))))
         if n % 4 == 0:
@@ -341,6 +343,31 @@ def test_what_is_kept_hot_is_what_the_file_holds(
     assert rows
     for row in rows:  # the columns that queries use changed with the rows
         assert again.count(COUNTS, times=row.times) == sum(r.times == row.times for r in rows)
+
+
+def test_only_open_rows_stay_in_memory_where_a_table_tells_them_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = replace(COUNTS, open=lambda row: row.times < 2)
+    views = SqliteViews(tmp_path, [table])
+    views.apply(batch(at(1, cancelled("a")), at(2, cancelled("b")), at(3, cancelled("b"))))
+    views.commit()
+    read: list[str] = []
+    validate = Count.model_validate_json
+
+    def noted(body: str) -> Count:
+        read.append(body)
+        return validate(body)
+
+    monkeypatch.setattr(Count, "model_validate_json", noted)
+    assert views.get(table, "a") == Count(name="a", times=1)
+    assert not read
+    assert views.get(table, "b") == Count(name="b", times=2)
+    assert len(read) == 1
+    views.apply(batch(at(4, cancelled("a")), at(5, cancelled("b"))))
+    views.commit()
+    assert views.all(table) == [Count(name="a", times=2), Count(name="b", times=3)]
+    assert views.count(table, times=2) == 1
 
 
 def committed(folder: Path) -> int:
