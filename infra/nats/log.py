@@ -77,11 +77,12 @@ class _Own:
 
     def keep(self, message: Message, event: Event, meta: Meta, epoch: int) -> None:
         """This is about to be appended."""
-        kind, subject = type(event), message.subject
-        if any(follower.wants(kind, subject) for follower in self._followers):
-            self._kept[message.payload[:_BEGINNING]] = message, event, meta, epoch
-            if len(self._kept) > OWN_MAX:
-                self._kept.popitem(last=False)
+        for follower in self._followers:
+            if follower.wants(type(event), message.subject):
+                self._kept[message.payload[:_BEGINNING]] = message, event, meta, epoch
+                if len(self._kept) > OWN_MAX:
+                    self._kept.popitem(last=False)
+                return
 
     def take(self, raw: Raw, only: Collection[type[Event]] | None) -> Recorded[Event] | None:
         """The event of this message, if it is one of ours and asked for; once."""
