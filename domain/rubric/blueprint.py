@@ -52,9 +52,10 @@ class Blueprint:
 
     def closest(self, topic: str) -> str:
         """The principle that shares most words with a topic; "" when none shares any."""
-        if topic not in self._closest:
-            self._closest[topic] = self._find(topic)
-        return self._closest[topic]
+        known = self._closest
+        if topic not in known:
+            known[topic] = self._find(topic)
+        return known[topic]
 
     def _find(self, topic: str) -> str:
         wanted = {stem(word) for word in topic.split()}

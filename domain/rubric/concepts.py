@@ -37,12 +37,15 @@ class Lexicon:
     def places(self, stems: tuple[str, ...]) -> dict[Concept, list[Place]]:
         """Where each concept that occurs does so, in order; one place at most begins at a stem."""
         found: dict[Concept, list[Place]] = {}
+        begins = self._begins
         for index, stem in enumerate(stems):
-            if stem not in self._begins:
+            if stem not in begins:
                 continue
-            alone, followed = self._begins[stem]
-            for concept in alone:
-                found.setdefault(concept, []).append((index, index + 1))
+            alone, followed = begins[stem]
+            if alone:
+                place = (index, index + 1)
+                for concept in alone:
+                    found.setdefault(concept, []).append(place)
             if not followed or index + 1 == len(stems):
                 continue
             for concept, phrase in followed.get(stems[index + 1], ()):

@@ -8,7 +8,7 @@ Invariants  the points of all evidence add up to the score before clamping; only
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import chain
 
 from domain.dependents import NOBODY
 from domain.governance_events import Assessment, BlastRadius, Evidence, RiskLevel
@@ -108,7 +108,6 @@ class _Sheet:
 
     blueprint: Blueprint
     lines: list[Evidence] = field(default_factory=list)
-    points: list[float] = field(default_factory=list)  # of each line
     recommendations: dict[str, None] = field(default_factory=dict)
 
     def add(
@@ -116,16 +115,14 @@ class _Sheet:
     ) -> None:
         reference = self.blueprint.closest(topic) if topic else ""
         write = _line if quote else _known_line
-        line = write(criterion, points, reference, note, quote)
-        self.lines.append(line)
-        self.points.append(line.points)
+        self.lines.append(write(criterion, points, reference, note, quote))
 
     def advise(self, text: str) -> None:
         self.recommendations[text] = None
 
     @property
     def total(self) -> float:
-        return round(sum(self.points), 4)
+        return round(sum([line.points for line in self.lines]), 4)
 
 
 def _line(criterion: str, points: float, reference: str, note: str, quote: str) -> Evidence:
@@ -142,7 +139,8 @@ def _line(criterion: str, points: float, reference: str, note: str, quote: str) 
 _known_line = lru_cache(maxsize=1000)(_line)  # without a quote most lines come again
 
 
-class _Facts(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Facts:
     """What was found in an intent, before anything is weighed."""
 
     stated: Reading  # purpose and features: what counts for an intent
@@ -194,11 +192,14 @@ def _facts(
     stated = _with(purpose, intent.key_features)
     spec, meta = structure(intent.spec), structure(intent.metadata)
     held = touched(intent.spec, declared=version != "3")
-    told = _with(stated, (intent.blueprint_context, *spec.prose))
-    built = _with(stated, (intent.blueprint_context, *spec.texts))
+    context = _with(stated, (intent.blueprint_context,))
+    parts = {text: read((text,), LEXICON) for text in spec.texts}  # many of its names come again
+    told = _joined(context, *(parts[text] for text in spec.prose))
+    built = _joined(context, *(parts[text] for text in spec.texts))
     whole = _with(built, meta.texts)
     business = bool(mentions(v.BUSINESS_MATTER, stated))
     own = tuple(self_references(built, business=business))
+    named = [_named_in(clause) for clause in stated.clauses]
     groundwork = bool(own) or intent.service_type in TIER_BY_TYPE or intent.kind == "component"
     listed = () if version in ("3", "4") else demands(whole)
     return _Facts(
@@ -207,10 +208,10 @@ def _facts(
         attempts=(*attempts(whole), *listed, *_ruled_out(whole, blueprint)),
         effects=tuple(_once((*_declared(intent, held), *effects(told)))),
         self_references=own,
-        subject=len(set().union(*(_named_in(c, v.NO_SUBJECT) for c in stated.clauses))),
+        subject=len(set().union(*named)),
         pointless=mentions(v.POINTLESS, stated),
         unread=_unread(stated, len(purpose.clauses), groundwork=groundwork),
-        shape=_shape(stated, groundwork=groundwork),
+        shape=_shape(stated, named, groundwork=groundwork),
         radius=radius,
     )
 
@@ -230,11 +231,14 @@ def _with(reading: Reading, texts: Iterable[str]) -> Reading:
     return _joined(reading, read(more, LEXICON)) if more else reading
 
 
-def _joined(first: Reading, second: Reading) -> Reading:
+def _joined(first: Reading, *others: Reading) -> Reading:
+    if not others:
+        return first
+    readings = (first, *others)
     return Reading(
-        (*first.clauses, *second.clauses),
-        f"{first.text}\n{second.text}",
-        (*first.disguised, *(d for d in second.disguised if d not in first.disguised)),
+        tuple(chain.from_iterable([reading.clauses for reading in readings])),
+        "\n".join([reading.text for reading in readings]),
+        tuple(dict.fromkeys(chain.from_iterable([reading.disguised for reading in readings]))),
     )
 
 
@@ -318,7 +322,7 @@ def _benefits(facts: _Facts, blueprint: Blueprint) -> tuple[str, str] | None:
     return None
 
 
-def _shape(reading: Reading, *, groundwork: bool) -> str:
+def _shape(reading: Reading, named: list[list[str]], *, groundwork: bool) -> str:
     """The clause that says what is kept, counted or shown; "" when too little is named.
 
     A list of things is as clear as a verb: what a service is about is what it keeps. Groundwork
@@ -327,10 +331,10 @@ def _shape(reading: Reading, *, groundwork: bool) -> str:
     if groundwork:
         return _first_with(v.ACTION, reading)
     told = any(not v.OBSERVE.isdisjoint(clause.stems) for clause in reading.clauses)
-    things = [_named_in(clause, v.NO_THING) for clause in reading.clauses]
+    things = [{word for word in words if word not in v.HOLLOW} for words in named]
     if len(set().union(*things)) < THINGS - told:
         return ""
-    most = max(range(len(things)), key=lambda number: len(set(things[number])))
+    most = max(range(len(things)), key=lambda number: len(things[number]))
     return _quote(reading.clauses[most])
 
 
@@ -339,9 +343,9 @@ def _first_with(stems: frozenset[str], reading: Reading) -> str:
     return next((_quote(c) for c in reading.clauses if not stems.isdisjoint(c.stems)), "")
 
 
-def _named_in(clause: Clause, no_name: frozenset[str]) -> list[str]:
-    """The words that name something: those of the classes given do not."""
-    return [w for w in clause.stems if w not in no_name and len(w) > 2 and w.isalpha()]
+def _named_in(clause: Clause) -> list[str]:
+    """The words that say what it is about: in no class of function, general or vague words."""
+    return [w for w in clause.stems if w not in v.NO_SUBJECT and len(w) > 2 and w.isalpha()]
 
 
 def _groundwork(sheet: _Sheet, facts: _Facts, intent: Intent) -> None:

@@ -7,7 +7,7 @@ Invariants  a finding quotes the clause it was found in; "never delete ..." and 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from domain.rubric import sensitive as w
 from domain.rubric import vocabulary as v
@@ -20,7 +20,8 @@ Principle = Literal["people", "record", "harmless"]
 QUOTE_CHARS_MAX = 160
 
 
-class Finding(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Finding:
     """One thing found. ``name`` is an effect or the attempt, in words for people."""
 
     kind: Kind
@@ -230,7 +231,7 @@ class Rules:
         """The rules that the clause may match, in their order: all others lack a concept."""
         known = self._by_rarest
         numbers = [n for concept in clause.places if concept in known for n in known[concept]]
-        return [self._rules[number] for number in sorted(numbers)]
+        return [self._rules[number] for number in sorted(numbers)] if numbers else []
 
 
 LEXICON = Lexicon(v.EVERY_STEM, (*v.concepts_of(vars(v)), *v.concepts_of(vars(w))))
@@ -324,11 +325,15 @@ def _only_mentioned(clause: Clause, start: int, *, reported: bool) -> bool:
 
 def _match(rule: Rule, clause: Clause) -> int | None:
     """The index where the rule's meaning begins in the clause, or None."""
-    places = [clause.places.get(concept, []) for concept in rule.concepts]
+    places = []
+    for concept in rule.concepts:
+        if concept not in clause.places:
+            return None
+        places.append(clause.places[concept])
     if rule.acts:
         places[0] = [place for place in places[0] if is_act(clause, place[0])]
-    if not all(places):
-        return None
+        if not places[0]:
+            return None
     if len(places) == 1:
         return places[0][0][0]
     if rule.anywhere:

@@ -76,7 +76,10 @@ def unknown_act(clause: Clause) -> str:
     """A word that stands where a verb stands and is none that the rubric knows; "" without one."""
     if _BESIDE_VERB.isdisjoint(clause.stems):
         return ""
-    return next((word for index, word in _verbs(clause) if word not in v.KNOWN_ACTS), "")
+    for verb in _verbs(clause):
+        if verb not in v.KNOWN_ACTS:
+            return verb
+    return ""
 
 
 def foreign_main(clause: Clause) -> str:
@@ -154,17 +157,17 @@ def _ends_noun(clause: Clause, at: int) -> bool:
     return bool(following) and following[0] in (_BEING | {"of"})
 
 
-def _verbs(clause: Clause) -> Iterator[tuple[int, str]]:
-    stems = clause.stems
-    around = zip(("", *stems), stems, (*stems[1:], ""), strict=False)
-    for index, (before, word, after) in enumerate(around):
+def _verbs(clause: Clause) -> Iterator[str]:
+    before = ""
+    following = (*clause.stems[1:], "")
+    for word, after, spoken in zip(clause.stems, following, clause.words, strict=True):
         objects, modal = after in v.DETERMINERS, before in _MODAL
-        if not (objects or modal) or word in _NO_VERB or not word.isalpha():
-            continue
-        led = not before or before in v.BEFORE_VERB
-        bare = modal and word not in _HELPERS
-        if bare or (led and objects and not clause.words[index].endswith("ly")):
-            yield index, word
+        if (objects or modal) and word not in _NO_VERB and word.isalpha():
+            led = not before or before in v.BEFORE_VERB
+            bare = modal and word not in _HELPERS
+            if bare or (led and objects and not spoken.endswith("ly")):
+                yield word
+        before = word
 
 
 def readable(clause: Clause) -> bool:
@@ -173,11 +176,12 @@ def readable(clause: Clause) -> bool:
         letters = [c for c in clause.text if c.isalpha()]
         if letters and sum(c.isascii() for c in letters) < 0.8 * len(letters):
             return False
-    english = len(_ENGLISH.intersection(clause.stems))
-    foreign = len(_FOREIGN.intersection(clause.words))
-    if foreign > english:
+    foreign = _FOREIGN.intersection(clause.words)
+    if foreign and len(foreign) > len(_ENGLISH.intersection(clause.stems)):
         return False
-    if not english and any(word.endswith(_FOREIGN_ENDINGS) for word in clause.words):
+    if _ENGLISH.isdisjoint(clause.stems) and any(
+        word.endswith(_FOREIGN_ENDINGS) for word in clause.words
+    ):
         return False
     commas = clause.words.count(",")
     words = len(clause.words) - commas - clause.words.count(":")

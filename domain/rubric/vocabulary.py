@@ -75,7 +75,6 @@ VAGUE = concept(
     " game+changer next+gen best+ever synergy disrupt kind+of sort+of some+kind or+so"
 )
 NO_SUBJECT = FUNCTION | GENERIC | VAGUE.singles
-NO_THING = NO_SUBJECT | HOLLOW
 POINTLESS = concept(
     "for+fun just+for+fun own+sake no+purpose no+reason no+real+use pointless useless novelty"
     " gimmick joke prank silly because+we+can for+the+hype vanity for+kicks for+laughs showing+off"

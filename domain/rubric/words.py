@@ -7,7 +7,7 @@ Invariants  look-alike letters, invisible characters, spaced-out and camelCase w
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from domain.rubric.concepts import Concept, Lexicon, Place
 
@@ -34,7 +34,8 @@ CLAUSE_CHARS_MAX = 1000
 STEMS_KEPT_MAX = 20_000
 
 
-class Clause(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Clause:
     """One sentence, or one listed feature: its stems in order, and the text it came from."""
 
     stems: tuple[str, ...]  # ``,`` and ``:`` are kept: they bound what a "never" speaks about
@@ -43,7 +44,8 @@ class Clause(NamedTuple):
     places: Mapping[Concept, list[Place]]  # of the concepts that occur in it
 
 
-class Reading(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Reading:
     """A text as the rubric reads it. ``disguised`` names each trick that was undone."""
 
     clauses: tuple[Clause, ...]
@@ -131,7 +133,7 @@ def _clean(text: str, disguised: dict[str, None]) -> str:
     if text.isascii():
         plain = text
     else:
-        visible = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Co", "Cn"))
+        visible = text if text.isprintable() else _visible(text)
         if visible != text:
             disguised["invisible characters"] = None
         plain = _latin(unicodedata.normalize("NFKC", visible), disguised)
@@ -144,16 +146,24 @@ def _clean(text: str, disguised: dict[str, None]) -> str:
     return plain
 
 
+def _visible(text: str) -> str:
+    return "".join([c for c in text if unicodedata.category(c) not in ("Cf", "Co", "Cn")])
+
+
 def _latin(text: str, disguised: dict[str, None]) -> str:
-    words = []
-    for word in text.split(" "):
-        swapped = word.translate(_LOOKALIKES)
-        if swapped != word and any(c.isascii() and c.isalpha() for c in word):
-            disguised["look-alike letters"] = None
-            word = swapped
-        words.append(word)
-    decomposed = unicodedata.normalize("NFKD", " ".join(words))
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
+    if text.translate(_LOOKALIKES) != text:
+        text = " ".join([_unlike(word, disguised) for word in text.split(" ")])
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join([c for c in decomposed if not unicodedata.combining(c)])
+
+
+def _unlike(word: str, disguised: dict[str, None]) -> str:
+    """The word in Latin letters, where some of its letters are Latin and some only look so."""
+    swapped = word.translate(_LOOKALIKES)
+    if swapped == word or not any(c.isascii() and c.isalpha() for c in word):
+        return word
+    disguised["look-alike letters"] = None
+    return swapped
 
 
 def _clause(sentence: str, lexicon: Lexicon, disguised: dict[str, None]) -> Clause | None:
