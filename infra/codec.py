@@ -147,7 +147,7 @@ def decode_stored(
                 return None
             # The time joins the fields as it stands, so that all of it is read in one go.
             event: Event = cls.__pydantic_validator__.validate_json(
-                b'%b,"at":%b}' % (bytes(envelope.data)[:-1], envelope.time)
+                b"".join((memoryview(envelope.data)[:-1], b',"at":', envelope.time, b"}"))
             )
         else:
             cls = EVENT_TYPES.get(current(full_type))
