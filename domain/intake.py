@@ -7,7 +7,7 @@ Invariants  every raw message gets exactly one answer, ``IntentQueued`` or ``Int
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -41,9 +41,9 @@ WISH_BITS = 2048
 SIMILARITY_MAX = 0.90  # name and purpose together; above it two open intents are one wish
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OpenIntent:
-    """What the door knows of an intent that is not finished."""
+    """What the door knows of an intent that is not finished; equal to itself only."""
 
     intent_id: str
     service_name: str
@@ -63,12 +63,12 @@ class Wish:
     """What an intent asks for, as it is compared: name and purpose without case, punctuation and
     word order."""
 
-    words: tuple[str, ...]
+    text: str  # the words, a space between them
     size: int  # letter triples in them, each as often as it is there
     bits: int  # the set of them, of ``WISH_BITS``: a bit each, which several may share
 
-    def triples(self) -> Counter[str]:
-        return Counter(chain.from_iterable(map(_triples, self.words)))
+    def triples(self) -> Counter[tuple[str, str, str]]:
+        return Counter(chain.from_iterable(map(_triples, self.text.split())))
 
 
 class Open(Protocol):
@@ -231,22 +231,22 @@ def find_duplicate(
 @lru_cache(maxsize=16)  # asked for when an intent is judged, and again when it is taken in
 def wish_of(service_name: str, purpose: str) -> Wish:
     """Name and purpose of an intent as they are compared."""
-    words = tuple(_WORD.findall(f"{service_name} {purpose}".lower()))
+    words = _WORD.findall(f"{service_name} {purpose}".lower())
     bits = 0
     for word in words:
         bits |= _known_bits(word) if len(word) <= WORD_CHARS else _bits(word)
-    return Wish(words, sum(map(len, words)), bits)
+    return Wish(" ".join(words), sum(map(len, words)), bits)
 
 
-def _triples(word: str) -> list[str]:
+def _triples(word: str) -> Iterator[tuple[str, str, str]]:
     padded = f" {word} "
-    return [padded[i : i + 3] for i in range(len(word))]
+    return zip(padded, padded[1:], padded[2:], strict=False)
 
 
 def _bits(word: str) -> int:
     bits = 0
-    for triple in _triples(word):
-        bits |= _BIT[hash(triple) % WISH_BITS]
+    for number in map(hash, _triples(word)):
+        bits |= _BIT[number % WISH_BITS]
     return bits
 
 

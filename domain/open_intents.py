@@ -7,9 +7,10 @@ and only who shares enough of them is compared. The answer is exact, never a gue
 Memory      about 5 KB an open intent
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
+from struct import Struct
 
 from domain.intake import SIMILARITY_MAX, WISH_BITS, OpenIntent, Wish, alike, wish_of
 
@@ -18,6 +19,7 @@ _DIFFER = 1 - SIMILARITY_MAX
 _RATIO = SIMILARITY_MAX / (2 - SIMILARITY_MAX)
 _STEP = 1.5  # wishes of up to this many times the size are cut into equally many pieces
 _BYTES = WISH_BITS // 8
+_PIECES_MAX = 160  # smaller ones say too little: very long wishes are compared with one another
 
 
 class OpenIntents:
@@ -78,66 +80,61 @@ class _Likes:
 
     def __init__(self, size: int) -> None:
         self._largest = _STEP ** (size + 1)
-        differ = self._differ(self._largest / _RATIO)
-        pieces = differ + 2  # more would tell more, and cost more to keep than it saves (measured)
-        # For a very long purpose there are not bytes enough: all of its size are compared.
-        cuts = [n * _BYTES // pieces for n in range(pieces + 1)] if pieces <= _BYTES else []
-        self._pieces = [slice(*ends) for ends in pairwise(cuts)]
-        self._known: list[dict[bytes, tuple[OpenIntent, ...] | OpenIntent]]
-        self._known = [{} for _ in self._pieces]
-        self._members: dict[str, OpenIntent] = {}
+        # Two are the same in those alike; more would say more and cost more (measured).
+        pieces = self._differ(self._largest / _RATIO) + 2
+        if pieces > _PIECES_MAX:
+            self._cut = Struct(f"0s0s{_BYTES}x").unpack  # all share the same two: nothing
+        else:
+            ends = pairwise(n * _BYTES // pieces for n in range(pieces + 1))
+            self._cut = Struct("".join(f"{end - start}s" for start, end in ends)).unpack
+        self._known: list[dict[bytes, set[OpenIntent] | OpenIntent]]
+        self._known = [{} for _ in self._cut(bytes(_BYTES))]
 
     def add(self, intent: OpenIntent) -> None:
-        self._members[intent.intent_id] = intent
-        for known, piece in self._cut(intent.wish):
+        for known, piece in zip(self._known, self._pieces(intent.wish), strict=True):
             there = known.get(piece)
-            # Mostly it is the only one: a tuple would cost as much again.
-            known[piece] = intent if there is None else (*_several(there), intent)
+            if there is None:
+                known[piece] = intent  # mostly it is the only one: a set would take much more
+            elif isinstance(there, set):
+                there.add(intent)
+            else:
+                known[piece] = {there, intent}
 
     def remove(self, intent: OpenIntent) -> None:
-        del self._members[intent.intent_id]
-        for known, piece in self._cut(intent.wish):
+        for known, piece in zip(self._known, self._pieces(intent.wish), strict=True):
             there = known[piece]
-            if there is intent:
+            if isinstance(there, set):
+                there.remove(intent)
+            if there is intent or not there:
                 del known[piece]
-                continue
-            rest = tuple(i for i in _several(there) if i.intent_id != intent.intent_id)
-            known[piece] = rest if len(rest) > 1 else rest[0]
 
     def candidates(self, wish: Wish) -> Iterable[OpenIntent]:
         """Everyone who may be alike, and perhaps some others.
 
-        Anyone alike shares all pieces but ``differ``; so of any ``differ + 1`` at least one, and
+        Anyone alike shares all pieces but ``differ``; so of any ``differ + 2`` at least two, and
         we ask for the rarest.
         """
-        if not self._pieces:
-            return self._members.values()
-        left = self._differ(wish.size)
-        found = []
-        for known, piece in self._cut(wish):
-            there = known.get(piece)
-            if there is not None:
-                found.append(there)
-            elif left == 0:
-                return ()
-            else:
-                left -= 1
-        rarest = sorted(map(_several, found), key=len)[: left + 1]
-        return {other.intent_id: other for others in rarest for other in others}.values()
+        pieces = self._pieces(wish)
+        found = [there for there in map(dict.get, self._known, pieces) if there is not None]
+        left = self._differ(wish.size) - len(pieces) + len(found)
+        once: set[OpenIntent] = set()
+        twice: set[OpenIntent] = set()
+        if left >= 0:
+            for others in sorted(map(_several, found), key=len)[: left + 2]:
+                twice.update(once.intersection(others))
+                once.update(others)
+        return twice
 
     def _differ(self, size: int | float) -> int:
         """In how many triples a wish of this size may differ from one alike in this class."""
         return int(_DIFFER * (size + min(self._largest, size / _RATIO)))
 
-    def _cut(
-        self, wish: Wish
-    ) -> Iterator[tuple[dict[bytes, tuple[OpenIntent, ...] | OpenIntent], bytes]]:
-        bits = wish.bits.to_bytes(_BYTES, "little")
-        return zip(self._known, [bits[piece] for piece in self._pieces], strict=True)
+    def _pieces(self, wish: Wish) -> tuple[bytes, ...]:
+        return self._cut(wish.bits.to_bytes(_BYTES, "little"))
 
 
-def _several(there: tuple[OpenIntent, ...] | OpenIntent) -> tuple[OpenIntent, ...]:
-    return there if isinstance(there, tuple) else (there,)
+def _several(there: set[OpenIntent] | OpenIntent) -> Collection[OpenIntent]:
+    return there if isinstance(there, set) else (there,)
 
 
 @lru_cache(maxsize=4096)

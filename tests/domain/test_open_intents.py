@@ -43,6 +43,29 @@ def test_one_changed_word_is_judged_as_by_comparison(purpose: str, swapped: int,
     assert (found is None) == (find_duplicate("two", changed, [first]) is None)
 
 
+@given(
+    parts=st.lists(Text, min_size=1, max_size=12),
+    known=st.lists(st.lists(st.integers(0, 11), max_size=9), max_size=12),
+    drop=st.integers(0, 4),
+    times=st.sampled_from((1, 2, 6)),
+)
+@settings(max_examples=150, deadline=None)
+def test_intents_of_one_template_are_told_apart_as_by_comparison(
+    parts: list[str], known: list[list[int]], drop: int, times: int
+) -> None:
+    """Some of the same sentences, repeated up to sizes whose pieces say nothing."""
+    texts = [" ".join(parts[n % len(parts)] for n in (0, *of)) for of in known]
+    texts = [" ".join(f"{text} {n}" for n in range(times)) for text in texts]
+    several = [intent(n, f"service-{n}", text) for n, text in enumerate(texts)]
+    index = OpenIntents(several)
+    for gone in several[:drop]:
+        index.remove(gone.intent_id)
+    for text in texts:
+        found, expected = index.twin("x", text), find_duplicate("x", text, several[drop:])
+        assert (found is None) == (expected is None)
+        assert found is None or find_duplicate("x", text, [found]) is found
+
+
 def test_the_same_name_is_a_twin_until_every_intent_of_it_has_ended() -> None:
     index = OpenIntents([intent(1, "one", "aaa bbb"), intent(2, "one", "ccc ddd")])
     for last in ("1", "2"):
