@@ -197,8 +197,10 @@ def _health(service: str) -> str:
 
 def demo(as_json: AsJson = False) -> None:
     """Submit the revenue-analytics example and follow it to a running service."""
+    from infra import components
+
     client = Client()
-    example = Path(__file__).parent / "demo.json"
+    example = components.source_root(load()) / "examples" / "revenue-analytics.json"
     answer = client.post("intent-queue", "/intents/submit", json.loads(example.read_text()))
     code = follow(client, answer["intent_id"], as_json=as_json)
     if code == 0 and not as_json:
@@ -229,10 +231,16 @@ def bootstrap(as_json: AsJson = False) -> None:
             "metadata": {"source_digest": components.fingerprint(components.digest_of(root, name))},
         }
         try:
-            answers.append(client.post("intent-queue", "/intents/submit", body))
+            answer = client.post("intent-queue", "/intents/submit", body)
         except Refused as error:
-            answers.append({"service_name": name, "status": "refused", "reason": str(error)})
-    columns = {"intent_id": "intent", "status": "status", "reason": "reason"}
+            answer = {"status": "refused", "reason": str(error)}
+        answers.append({"service_name": name, **answer})
+    columns = {
+        "service_name": "service",
+        "intent_id": "intent",
+        "status": "status",
+        "reason": "reason",
+    }
     show(answers, as_json=as_json, human=lambda: table(answers, columns, empty=""))
 
 

@@ -9,7 +9,7 @@ import typer
 from infra.settings import BASE_PORTS
 from phoenix.cli.client import Client, NotReachable
 from phoenix.cli.governance import read_json
-from phoenix.cli.output import AsJson, out, pairs, raw, show, table
+from phoenix.cli.output import AsJson, out, pairs, raw, show, table, text
 
 spec = typer.Typer(help="Score, show and improve SPECs.", no_args_is_help=True)
 build = typer.Typer(help="Look into builds, and roll back.", no_args_is_help=True)
@@ -24,6 +24,13 @@ _FINDINGS = {
     "message": "finding",
     "fix": "fix",
     "points": "points",
+}
+_STEPS = {
+    "position": "position",
+    "at": "at",
+    "event": "event",
+    "summary": "what came out",
+    "duration_s": "seconds",
 }
 _UDC_FIELDS: dict[str, tuple[str, ...]] = {
     "/health": ("status", "service", "version", "timestamp"),
@@ -73,9 +80,18 @@ def score(file: Path, as_json: AsJson = False) -> None:
 
 @spec.command()
 def optimize(file: Path, as_json: AsJson = False) -> None:
-    """Improve the SPEC in FILE; prints the result, changes nothing."""
+    """Improve the SPEC in FILE; prints what would change and the score, changes nothing."""
     answer = Client().post(FACTORY, "/specs/optimize", _document(file))
-    show(answer, as_json=as_json, human=lambda: _print_score(answer))
+
+    def human() -> None:
+        if answer["diff"]:
+            raw(answer["diff"])
+        for change in answer["changes"]:
+            out.print(text(change))
+        out.print()
+        _print_score(answer)
+
+    show(answer, as_json=as_json, human=human)
 
 
 @spec.command()
@@ -104,22 +120,29 @@ def show_spec(intent_id: str, as_json: AsJson = False) -> None:
 @spec.command()
 def render(intent_id: str, as_json: AsJson = False) -> None:
     """Print the SPEC.md of an intent."""
-    text = Client().text(FACTORY, f"/specs/{intent_id}/SPEC.md")
-    show({"intent_id": intent_id, "markdown": text}, as_json=as_json, human=lambda: raw(text))
+    markdown = Client().text(FACTORY, f"/specs/{intent_id}/SPEC.md")
+    answer = {"intent_id": intent_id, "markdown": markdown}
+    show(answer, as_json=as_json, human=lambda: raw(markdown))
 
 
 @build.command(name="show")
 def show_build(build_id: str, as_json: AsJson = False) -> None:
     """Show one build."""
     answer = Client().get(EXECUTOR, f"/builds/{build_id}")
-    show(answer, as_json=as_json, human=lambda: pairs(answer))
+
+    def human() -> None:
+        pairs({name: value for name, value in answer.items() if name != "steps"})
+        out.print()
+        table(answer["steps"], _STEPS, empty="")
+
+    show(answer, as_json=as_json, human=human)
 
 
 @build.command()
 def log(build_id: str, as_json: AsJson = False) -> None:
     """Print the output of a build."""
-    text = Client().text(EXECUTOR, f"/builds/{build_id}/log", accept="text/plain")
-    show({"build_id": build_id, "log": text}, as_json=as_json, human=lambda: raw(text))
+    output = Client().text(EXECUTOR, f"/builds/{build_id}/log", accept="text/plain")
+    show({"build_id": build_id, "log": output}, as_json=as_json, human=lambda: raw(output))
 
 
 @build.command()

@@ -171,8 +171,9 @@ def _detail(name: str, data: dict[str, Any]) -> str:
         case "DeploymentStarted":
             return f"version {data['version']} on port {data['port']}"
         case _:
-            known = ("url", "outcome", "reason", "version", "approver")
-            return ", ".join(str(data[field]) for field in known if data.get(field))
+            known = ("url", "reason", "version", "approver")
+            told = data.get("outcome")  # names what the others say, too
+            return told or ", ".join(str(data[field]) for field in known if data.get(field))
 
 
 def _name(event: dict[str, Any]) -> str:

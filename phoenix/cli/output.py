@@ -61,22 +61,33 @@ def pairs(values: Mapping[str, Any]) -> None:
     grid.add_column(style="bold")
     grid.add_column(overflow="fold")
     for name, value in values.items():
-        if value not in (None, "", [], ()):
+        if not _empty(value):
             grid.add_row(name, text(value))
     out.print(grid)
 
 
 def text(value: Any) -> str:
     """A value in one cell; markup characters stay what they are."""
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        plain = f"{value:.2f}"
-    elif isinstance(value, list | tuple):
-        plain = ", ".join(str(item) for item in value)
-    else:
-        plain = str(value)
-    return plain.replace("[", "\\[")
+    return "-" if value is None else _plain(value).replace("[", "\\[")
+
+
+def _plain(value: Any) -> str:
+    match value:
+        case float():
+            return f"{value:.2f}"
+        case dict():
+            return "; ".join(f"{k}: {_plain(v)}" for k, v in value.items() if not _empty(v))
+        case list() | tuple():
+            return ", ".join(_plain(item) for item in value)
+        case _:
+            return str(value)
+
+
+def _empty(value: Any) -> bool:
+    """Whether there is nothing to tell; False and 0 are something."""
+    if isinstance(value, dict):
+        return all(_empty(inner) for inner in value.values())
+    return value is None or value in ("", [], ())
 
 
 def raw(content: str) -> None:

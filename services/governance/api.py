@@ -185,11 +185,7 @@ def _rules(ctx: Context, rulebook: Rulebook, first_mode: Mode) -> type[Controlle
         @get("/policies", responses=answered("GET /governance/policies"))
         async def policies(self) -> dict[str, Any]:
             """The policies in force, highest priority first, and those retired."""
-            conditions = rulebook.conditions()
-            rows = ctx.views.all(POLICIES)
-            answer = answers.policies(rows, conditions.bundle, conditions.digest)
-            vouched = await signatures(ctx.log, ctx.data_dir)
-            return {**answer, "mode": rulebook.current().mode, "signatures": vouched}
+            return await _in_force(ctx, rulebook)
 
         @post("/policies", status_code=201, responses=answered("POST /governance/policies"))
         async def adopted(self, data: JSONBody[Adoption], request: AnyRequest) -> dict[str, Any]:
@@ -197,9 +193,7 @@ def _rules(ctx: Context, rulebook: Rulebook, first_mode: Mode) -> type[Controlle
             person = _approver(request)
             done = await adopt(ctx, data, by=person.name, meta=_meta(ctx, request))
             await ctx.views.reach(done.position)
-            conditions = rulebook.conditions()
-            answer = answers.policies(ctx.views.all(POLICIES), conditions.bundle, conditions.digest)
-            return {**answer, "position": done.position}
+            return {**await _in_force(ctx, rulebook), "position": done.position}
 
         @delete(
             "/policies/{policy_id:str}",
@@ -214,9 +208,7 @@ def _rules(ctx: Context, rulebook: Rulebook, first_mode: Mode) -> type[Controlle
             meta = _meta(ctx, request)
             done = await retire(ctx, policy_id, by=person.name, reason=reason, meta=meta)
             await ctx.views.reach(done.position)
-            conditions = rulebook.conditions()
-            answer = answers.policies(ctx.views.all(POLICIES), conditions.bundle, conditions.digest)
-            return {**answer, "position": done.position}
+            return {**await _in_force(ctx, rulebook), "position": done.position}
 
         @post(
             "/simulate",
@@ -418,3 +410,11 @@ def _mode(ctx: Context, first_mode: Mode) -> dict[str, Any]:
             "since": None,
         }
     return row.model_dump(mode="json", exclude={"last_position"})
+
+
+async def _in_force(ctx: Context, rulebook: Rulebook) -> dict[str, Any]:
+    """The policies in force and those retired, and who vouches for each."""
+    conditions = rulebook.conditions()
+    answer = answers.policies(ctx.views.all(POLICIES), conditions.bundle, conditions.digest)
+    vouched = await signatures(ctx.log, ctx.data_dir)
+    return {**answer, "mode": rulebook.current().mode, "signatures": vouched}

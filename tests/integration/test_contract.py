@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -73,10 +74,12 @@ def ask(system: System) -> Iterator[Asked]:
 @pytest.fixture(scope="module")
 def completed(system: System, ask: Asked) -> dict[str, Any]:
     """An intent that has become a service."""
-    body = json.loads(EXAMPLE.read_text())
-    keys = "intent_id status priority queue_position track_url position"
-    made = ask(QUEUE, "POST /intents/submit", body, status=202, keys=keys)
-    return system.wait_for(made["intent_id"], "completed")
+    events = [json.loads(line) for line in system.phoenix("demo", "--json").splitlines()]
+    assert events[0]["type"] == "phoenix.intent.IntentQueued.v1"
+    assert events[-1]["type"] == "phoenix.intent.IntentCompleted.v1"
+    path = f"/intents/{events[0]['data']['intent_id']}?after={events[-1]['position']}"
+    made: dict[str, Any] = ask(QUEUE, f"GET {path}")
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +91,8 @@ def waiting(system: System, ask: Asked) -> str:
         "purpose": "AI-powered blueprint alignment and auto-approval governance engine",
         "service_type": "infrastructure",
     }
-    first = ask(QUEUE, "POST /intents/submit", body, status=202)
+    keys = "intent_id status priority queue_position track_url position"
+    first = ask(QUEUE, "POST /intents/submit", body, status=202, keys=keys)
     again = ask(QUEUE, "POST /intents/submit", body)
     assert again["intent_id"] == first["intent_id"] == body["intent_id"]
     ask(QUEUE, "POST /intents/submit", {**body, "intent_id": str(uuid4())}, status=409)
@@ -239,7 +243,7 @@ def test_services(completed: dict[str, Any], ask: Asked) -> None:
     assert page.headers["content-type"] == "text/markdown; charset=utf-8"
 
 
-def test_commands(completed: dict[str, Any], system: System, tmp_path: Path) -> None:
+def test_commands_for_programs(completed: dict[str, Any], system: System, tmp_path: Path) -> None:
     intent_id, build_id = completed["intent_id"], completed["build_id"]
     for line in (
         "status",
@@ -276,7 +280,6 @@ def test_commands(completed: dict[str, Any], system: System, tmp_path: Path) -> 
         assert found["holds"] is True
     shown = system.phoenix("audit", "show", "--intent", intent_id, "--json").splitlines()
     assert {json.loads(line)["correlationid"] for line in shown} == {intent_id}
-    assert "# The system" in system.phoenix("ssot", "--md")
     for line, code in (
         ("intent show nobody", 1),
         ("approve nobody", 1),
@@ -291,3 +294,83 @@ def test_commands(completed: dict[str, Any], system: System, tmp_path: Path) -> 
         (f"audit import {tmp_path / 'log.ndjson.gz'} --key {key}", 1),
     ):
         assert system.phoenix(*line.split(), "--json", expect=code) == "", line
+
+
+def test_commands_for_people(completed: dict[str, Any], system: System) -> None:
+    for line, told in (
+        ("status", "governance-0"),
+        ("intent list", completed["intent_id"]),
+        (f"intent show {completed['intent_id']}", "governance_check"),
+        ("policy show block_misaligned", "alignment_score < 0.70"),
+        (f"policy test {EXAMPLE}", "auto_approve_tier2_aligned"),
+        (f"policy simulate {SHIPPED}", "would change"),
+        (f"spec optimize {EXAMPLE}", "excellent"),
+        (f"build show {completed['build_id']}", "CodeGenerated"),
+        ("ssot --md", "# The system"),
+        ("user list", "admin, approver"),
+        (f"udc check {completed['service_name']}", "GET /health"),
+        ("audit replay", "equal"),
+    ):
+        said = system.phoenix(*line.split())
+        assert told in said, line
+        assert "{'" not in said, f"{line}: a structure is no text for people"
+
+
+def test_commands_that_change_something(
+    completed: dict[str, Any], system: System, tmp_path: Path
+) -> None:
+    assert system.json("user", "add", "eve", "--role", "approver")["token"]
+    policy = tmp_path / "policy.json"
+    policy.write_text(
+        json.dumps({"policy_id": "told", "conditions": ["tier == 3"], "outcome": "blocked"})
+    )
+    assert "told" in system.phoenix("policy", "adopt", str(policy), "--reason", "a test")
+    assert _said(system.phoenix("policy", "list"), "told").endswith("holds")
+    assert "told" not in system.phoenix("policy", "retire", "told", "--reason", "tested")
+    system.phoenix("policy", "retire", "told", "--reason", "tested", expect=1)
+    assert system.json("mode", "supervised", "--present")["mode"] == "supervised"
+    assert system.json("mode", "autonomous", "--away")["user_present"] is False
+    end = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    given = ("delegation", "add", "eve", "--until", end, "--reason", "away")
+    assert "eve" in system.phoenix(*given)
+    assert "eve" not in system.phoenix("delegation", "end", "admin", "eve")
+    assert system.json("user", "revoke", "eve")["revoked"] is True
+    purpose = "Keep the waiting list of a small choir, so that nobody is forgotten"
+    named = ("intent", "submit", "--name", "choir-list", "--purpose", purpose, "--tier", "0")
+    made = system.json(*named)["intent_id"]
+    system.wait_for(made, "awaiting_approval")
+    system.phoenix("reject", _question(system, made), "--reason", "not now")
+    assert "rejected" in system.phoenix("intent", "watch", made, expect=1)
+    system.phoenix("intent", "retry", made, expect=1)  # what a person refused is asked anew
+    other = system.json("intent", "submit", str(_without_build(tmp_path)))["intent_id"]
+    system.wait_for(other, "awaiting_approval")
+    assert system.json("approve", _question(system, other))["status"] == "granted"
+    until(lambda: system.json("intent", "show", other)["spec_score"], timeout_s=60, every_s=0.5)
+    system.phoenix("intent", "cancel", other, "--reason", "only its SPEC was wanted")
+    started = system.json("bootstrap")
+    assert [row["service_name"] for row in started] == list(BASE_PORTS)
+    for row in started:
+        system.phoenix("intent", "cancel", row["intent_id"], "--reason", "only a test")
+    first = started[0]["intent_id"]
+    system.phoenix("intent", "retry", first)
+    system.phoenix("intent", "cancel", first, "--reason", "only a test")
+
+
+def _question(system: System, intent_id: str) -> str:
+    """The approval that is asked for."""
+    items = system.json("approvals")["items"]
+    return str(next(row["approval_id"] for row in items if row["intent_id"] == intent_id))
+
+
+def _said(output: str, word: str) -> str:
+    """The line that begins with this word."""
+    return next(line.rstrip() for line in output.splitlines() if line.startswith(word))
+
+
+def _without_build(folder: Path) -> Path:
+    """An intent that a person is asked about and that stops after its SPEC."""
+    intent = json.loads(EXAMPLE.read_text())
+    asked = {"service_name": "other-revenues", "target_tier": 0, "auto_build": False}
+    path = folder / "intent.json"
+    path.write_text(json.dumps({**intent, **asked, "purpose": "Book the takings of our market"}))
+    return path
