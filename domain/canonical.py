@@ -5,99 +5,24 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 from json.encoder import encode_basestring as _string
-from operator import attrgetter
 from typing import Any
-
-import orjson
-from pydantic import BaseModel
-
-from domain.shape import Part, shape_of
 
 MAX_SAFE_INTEGER = 2**53 - 1  # beyond it a JSON number is not the same number everywhere
 
-_SAME = frozenset((str, int, bool, type(None)))  # orjson writes them as RFC 8785 wants
-_PLAIN_FROM, _PLAIN_BELOW = 1e-4, 1e15  # floats that everybody writes without an exponent
-_FIELDS = attrgetter("__dict__")
-_OPTIONS = (
-    orjson.OPT_SORT_KEYS
-    | orjson.OPT_STRICT_INTEGER
-    | orjson.OPT_UTC_Z
-    | orjson.OPT_PASSTHROUGH_DATACLASS
-    | orjson.OPT_PASSTHROUGH_SUBCLASS
-)
-
 
 def canonical(value: Any) -> bytes:
-    """Return the RFC 8785 form of a JSON value (str keys; int, float, str, bool, None, list, dict);
-    a pydantic model in it, or a ``Part`` of one, is what ``model_dump(mode="json")`` makes of it.
+    """Return the RFC 8785 form of a JSON value (str keys; int, float, str, bool, None, list, dict).
 
     Raises:
         ValueError: a number that JSON cannot carry exactly (NaN, infinity, a huge integer).
         TypeError: something that is not JSON.
     """
-    try:
-        return orjson.dumps(_exact(value), default=_FIELDS, option=_OPTIONS)
-    except TypeError:  # orjson's errors are among them
-        return _text(value).encode()
+    return _text(value).encode()
 
 
 def digest(value: Any) -> str:
     """Return the hex SHA-256 of the canonical form."""
     return hashlib.sha256(canonical(value)).hexdigest()
-
-
-# --- as orjson writes it: a tenth of the time, where that is the same -----------------------------
-
-
-def _exact(value: Any) -> Any:
-    """The value, changed where orjson would not write it as RFC 8785 wants.
-
-    Raises:
-        TypeError: that takes more than a change.
-    """
-    kind = type(value)
-    if kind in _SAME:
-        return value
-    if kind is dict:
-        if not "".join(value).isascii():  # beyond it, the order of keys is another one
-            raise TypeError("keys in an order of their own")
-        changed = {k: _exact(v) for k, v in value.items() if type(v) not in _SAME}
-        return value | changed if changed else value
-    if kind is list or kind is tuple:
-        return value if _SAME.issuperset(map(type, value)) else [_exact(v) for v in value]
-    if kind is float:
-        return _exact_float(value)
-    if isinstance(value, BaseModel):
-        return _exact_model(value)
-    if kind is Part:
-        return _exact_model(value.model, value.without)
-    raise TypeError(f"{kind.__name__} is not JSON")
-
-
-def _exact_float(value: float) -> float | int:
-    if _PLAIN_FROM <= abs(value) < _PLAIN_BELOW or value == 0:
-        return int(value) if value.is_integer() else value
-    raise TypeError("a number with an exponent")
-
-
-def _exact_model(model: BaseModel, without: frozenset[str] = frozenset()) -> Any:
-    shape = shape_of(type(model))
-    if shape is None:
-        raise TypeError(f"{type(model).__name__} is written by pydantic")
-    values = model.__dict__
-    if len(values) != shape.count:
-        raise TypeError("not just its fields")
-    if shape.whole and not shape.loose and not without:
-        return values
-    if shape.unused:
-        values = shape.used(values)
-    values = values | {name: _exact(values[name]) for name in shape.loose if name in values}
-    for name in without:
-        values.pop(name, None)
-    return values
-
-
-# --- as RFC 8785 says it, whatever it is ----------------------------------------------------------
 
 
 def _text(value: Any) -> str:
@@ -131,10 +56,6 @@ def _derived(value: Any) -> str:
         return _text(dict(value))
     if isinstance(value, list | tuple):
         return _text(list(value))
-    if isinstance(value, BaseModel):
-        return _text(value.model_dump(mode="json"))
-    if isinstance(value, Part):
-        return _text(value.model.model_dump(mode="json", exclude=set(value.without)))
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 

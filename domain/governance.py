@@ -33,7 +33,6 @@ from domain.governance_events import (
 from domain.ids import name_id
 from domain.intent import Intent
 from domain.policy import Inputs, Outcome
-from domain.shape import Part
 from domain.view import made
 
 NAMESPACE = UUID("b0c8e6f4-51d2-5c1e-9a53-7d6f1f0a2c11")
@@ -219,23 +218,22 @@ def cleared(state: State, *, attempt: int | None = None) -> bool:
 def shown(
     intent: Intent, decision: DecisionMade, *, bundle_digest: str = "", spec_digest: str = ""
 ) -> dict[str, Any]:
-    """Exactly what an approver sees: whoever changes any of it changes the digest.
+    """Exactly what an approver sees, as JSON: whoever changes any of it changes the digest.
 
     ``bundle_digest`` is that of the policies now in force (default: those of the decision);
     ``spec_digest`` where a SPEC is part of the question.
     """
     return {
-        "intent": intent,
-        "decision": Part(decision, _newer(decision)),
+        "intent": intent.model_dump(mode="json"),
+        "decision": decision.model_dump(mode="json", exclude=_newer(decision)),
         "bundle_digest": bundle_digest or decision.bundle_digest,
         "spec_digest": spec_digest,
     }
 
 
-def _newer(decision: DecisionMade) -> frozenset[str]:
+def _newer(decision: DecisionMade) -> set[str]:
     """Fields that a decision does not use: questions from before they existed keep their digest."""
-    newer = ("shadow_decision", "sandbox")
-    return frozenset([name for name in newer if getattr(decision, name) is None])
+    return {name for name in ("shadow_decision", "sandbox") if getattr(decision, name) is None}
 
 
 def shown_digest(

@@ -47,4 +47,4 @@ def with_context(blueprint: Blueprint, context: str) -> str:
 
 def intent_digest(intent: Intent) -> str:
     """Hex SHA-256 of the intent's canonical JSON."""
-    return digest(intent)
+    return digest(intent.model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""Every event as JSON and its canonical form: what pydantic makes of it, byte for byte."""
+"""Every event as JSON: what pydantic makes of it, byte for byte."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
 import pytest
-import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import (
@@ -24,12 +23,10 @@ from pydantic import (
 )
 
 import domain.catalog  # noqa: F401  # all events are there
-from domain.canonical import canonical
 from domain.event import EVENT_TYPES, Event
 from domain.governance_events import AlignmentAssessed, Assessment, BlastRadius
 from domain.intent import RawIntent
-from domain.shape import Part, shape_of
-from infra.model_json import model_json
+from infra.model_json import model_json, shape_of
 from tests.governance.labelled import assess, labelled
 
 TEXT = st.text(max_size=12)
@@ -86,13 +83,6 @@ def test_an_event_is_written_as_pydantic_writes_it(event: Event) -> None:
     assert model_json(event) == event.model_dump_json().encode()
     without = {"type", "at"}
     assert model_json(event, without=without) == event.model_dump_json(exclude=without).encode()
-
-
-@given(st.sampled_from(STORED).flatmap(model))
-def test_the_canonical_form_of_an_event_is_that_of_its_json(event: Event) -> None:
-    assert canonical({"it": [event]}) == rfc8785.dumps({"it": [event.model_dump(mode="json")]})
-    part = Part(event, frozenset(("type", "at")))
-    assert canonical(part) == rfc8785.dumps(event.model_dump(mode="json", exclude={"type", "at"}))
 
 
 def test_the_quick_way_is_that_of_every_event_that_is_written_often() -> None:
@@ -241,14 +231,12 @@ def test_what_has_ways_of_its_own_keeps_them(value: BaseModel) -> None:
         assert value.twice == "aa"
     for it in (value, Anything(it=value), Anything(it=[Some(), value])):
         assert model_json(it) == it.model_dump_json().encode()
-        assert canonical(it) == rfc8785.dumps(it.model_dump(mode="json"))
 
 
 def test_what_is_no_field_is_passed_over() -> None:
     radius = BlastRadius(direct=("a",))
     for it in (radius.model_copy(update={"more": 1}), BlastRadius.model_construct(direct=("a",))):
         assert model_json(it) == it.model_dump_json().encode()
-        assert canonical(it) == rfc8785.dumps(it.model_dump(mode="json"))
     del radius.__dict__["further"]
     assert model_json(radius) == radius.model_dump_json().encode()
 
