@@ -14,7 +14,7 @@ from benchmarks.postgres import Missing, postgres
 from domain.governance_events import Assessment
 from domain.intake import settle
 from domain.intent import Intent, RawIntent, Submission
-from domain.policy import decide_by, inputs_of
+from domain.policy import inputs_of
 from domain.rubric import evaluate
 from infra.cel import CelConditions, shipped
 from tests.governance.labelled import BLUEPRINT
@@ -74,7 +74,7 @@ def _workflow(dbos: Any) -> Any:
             user_present=False,
             at=T0,
         )
-        return decide_by(conditions, found, mode="autonomous").decision
+        return conditions.outcome("autonomous", found).decision
 
     @dbos.workflow()  # type: ignore[untyped-decorator]
     def decision(body: str, number: int) -> str:

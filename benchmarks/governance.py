@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 
 from benchmarks.report import Figure, save, show
 from domain.intent import Intent, IntentQueued
-from domain.policy import Bundle, decide_by, inputs_of
+from domain.policy import Bundle, inputs_of
 from domain.rubric import evaluate
 from infra.cel import CelConditions, shipped
 from infra.nats import setup
@@ -56,7 +56,7 @@ def policy_rate(given: list[Intent]) -> float:
     start = time.perf_counter()
     for intent, assessment in assessed:
         inputs = inputs_of(intent, assessment, mode="autonomous", user_present=False)
-        decide_by(conditions, inputs, mode="autonomous")
+        conditions.outcome("autonomous", inputs)
     return len(given) / (time.perf_counter() - start)
 
 

@@ -263,11 +263,6 @@ def _because(policy: Policy) -> str:
     return f"{policy.policy_id} holds ({' and '.join(policy.conditions)}){about}"
 
 
-def decide_by(conditions: Conditions, inputs: Inputs, *, mode: Mode) -> Outcome:
-    """The decision of a bundle on these inputs."""
-    return conditions.outcome(mode, inputs)
-
-
 def outcome_of(policies: Sequence[Policy], values: tuple[ConditionValue, ...]) -> Outcome:
     """As ``conclude``, of all policies of a mode, with what shadows say and the sandbox demanded.
 

@@ -14,7 +14,7 @@ from cel_expr_python import cel  # type: ignore[import-untyped]
 
 from domain.errors import Invalid
 from domain.governance_events import ConditionValue, Mode, Policy
-from domain.policy import VARIABLES, Bundle, Inputs, InputType, Outcome, decide_by, outcome_of
+from domain.policy import VARIABLES, Bundle, Inputs, InputType, Outcome, outcome_of
 
 SHIPPED = Path(__file__).parent / "assets" / "policies" / "shipped.json"
 MODES: tuple[Mode, ...] = ("supervised", "autonomous", "aggressive")
@@ -154,7 +154,7 @@ class CelConditions:
         """The bundle's own tests that do not come out as they say; empty when all pass."""
         failing = []
         for case in self._bundle.tests:
-            found = decide_by(self, case.inputs, mode=case.mode).decision
+            found = self.outcome(case.mode, case.inputs).decision
             if found != case.decision:
                 failing.append(f"{case.name}: {found}, not {case.decision}")
         return tuple(failing)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 from pydantic import ValidationError
 
-from domain.policy import Bundle, decide_by
+from domain.policy import Bundle
 from phoenix.cli.client import Client, Refused
 from phoenix.cli.output import AsJson, moment, out, pairs, show, table
 
@@ -195,7 +195,7 @@ def _run_tests(content: dict[str, Any], *, as_json: bool) -> None:
         {
             "name": case.name,
             "wanted": case.decision,
-            "found": decide_by(conditions, case.inputs, mode=case.mode).decision,
+            "found": conditions.outcome(case.mode, case.inputs).decision,
         }
         for case in bundle.tests
     ]

@@ -22,7 +22,7 @@ from domain.governance import (
 from domain.governance_events import Decision, Mode, ModeChanged, RiskLevel
 from domain.intake import first_error, settle
 from domain.intent import Intent, IntentRefused, RawIntent, Submission
-from domain.policy import decide_by, inputs_of
+from domain.policy import inputs_of
 from infra.commands import execute
 from infra.http import command_id, listing, person_of
 from infra.ports import Context, Meta, Person
@@ -92,7 +92,7 @@ def _evaluation(ctx: Context, rulebook: Rulebook, evaluator: Evaluator) -> type[
             inputs = inputs_of(
                 intent, assessment, mode=rules.mode, user_present=rules.user_present, at=at
             )
-            outcome = decide_by(rules.conditions, inputs, mode=rules.mode)
+            outcome = rules.conditions.outcome(rules.mode, inputs)
             answer = answers.assessed(assessment, outcome, at)
             return {**answer, "mode": rules.mode, "bundle_digest": rules.conditions.digest}
 

@@ -16,7 +16,7 @@ import structlog
 from domain.errors import TransientError
 from domain.governance import Decide, Decided, State, decide_anew
 from domain.intent import Intent, IntentQueued
-from domain.policy import decide_by, inputs_of
+from domain.policy import inputs_of
 from infra.ports import Context, Term
 from projections.governance import APPROVALS, DECISIONS, ApprovalRow
 from services.governance.people import People
@@ -120,7 +120,7 @@ class Asking:
             intent=intent,
             attempt=assessed.attempt,
             assessment=assessed.assessment,
-            outcome=decide_by(rules.conditions, inputs, mode=rules.mode),
+            outcome=rules.conditions.outcome(rules.mode, inputs),
             inputs=inputs,
             mode=rules.mode,
             bundle_digest=rules.conditions.digest,

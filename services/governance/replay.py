@@ -17,7 +17,6 @@ from domain.policy import (
     Bundle,
     Outcome,
     bundle_after,
-    decide_by,
     typed,
 )
 from domain.recorded import Recorded
@@ -44,7 +43,7 @@ async def replay(ctx: Context, row: DecisionRow, blueprint: Blueprint) -> dict[s
     made = recorded.event
     conditions = CelConditions(await _bundle_at(ctx, made, row.position))
     inputs = typed(made.inputs)
-    outcome = decide_by(conditions, inputs, mode=made.mode)
+    outcome = conditions.outcome(made.mode, inputs)
     again = made.model_copy(
         update={
             "decision": outcome.decision,
@@ -174,7 +173,7 @@ class _Trial:
         inputs["mode"] = mode
         if self._present is not None:
             inputs["user_present"] = self._present
-        return decide_by(self._conditions, inputs, mode=mode)
+        return self._conditions.outcome(mode, inputs)
 
 
 def _change(row: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from domain.dependents import Dependents
 from domain.errors import ConflictError
 from domain.governance import INITIAL, Decide, Decided, State, decide
 from domain.governance_events import Assessment
-from domain.policy import Inputs, Outcome, decide_by, inputs_of
+from domain.policy import Inputs, Outcome, inputs_of
 from infra.ports import Context, Meta, Term, Write
 from projections.governance import Undecided
 from services.governance.assess import Evaluator, intent_digest, with_context
@@ -44,7 +44,7 @@ class Step:
         inputs = inputs_of(
             item.intent, assessment, mode=rules.mode, user_present=rules.user_present, at=at
         )
-        outcome = decide_by(rules.conditions, inputs, mode=rules.mode)
+        outcome = rules.conditions.outcome(rules.mode, inputs)
         return await self._record(item, term, assessment, outcome, rules, inputs, at)
 
     async def undecidable(self, item: Undecided, term: Term, reason: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from domain.governance_events import Assessment, Decision, Mode
 from domain.intent import Intent
-from domain.policy import decide_by, inputs_of
+from domain.policy import inputs_of
 from domain.rubric import Blueprint, evaluate, parse_blueprint
 from infra.cel import CelConditions, shipped
 from tests.governance.world import intent_of
@@ -61,7 +61,7 @@ def assess(intent: Intent, blueprint: Blueprint = BLUEPRINT) -> Assessment:
 
 def decision(intent: Intent, *, mode: Mode = "autonomous", present: bool = False) -> Decision:
     inputs = inputs_of(intent, assess(intent), mode=mode, user_present=present)
-    return decide_by(CONDITIONS, inputs, mode=mode).decision
+    return CONDITIONS.outcome(mode, inputs).decision
 
 
 def confusion(entries: Iterable[Labelled]) -> Counter[tuple[str, Decision]]:

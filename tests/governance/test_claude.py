@@ -12,7 +12,7 @@ import pytest
 
 from domain.dependents import NOBODY
 from domain.governance_events import AlignmentAssessed, BlastRadius, DecisionMade, Usage
-from domain.policy import decide_by, inputs_of
+from domain.policy import inputs_of
 from domain.rubric import evaluate
 from infra.cel import MODES, shipped
 from infra.claude import ClaudeEvaluator, Prices
@@ -176,7 +176,7 @@ async def test_no_fault_approves_what_policy_would_not(name: str, step: Step, re
         found = await evaluator.assess(intent, NOBODY)
     for mode in MODES:
         inputs = inputs_of(intent, found, mode=mode, user_present=False)
-        assert decide_by(CONDITIONS, inputs, mode=mode).decision == "blocked"
+        assert CONDITIONS.outcome(mode, inputs).decision == "blocked"
 
 
 async def test_a_passing_fault_is_retried_within_the_budget() -> None:
@@ -284,7 +284,7 @@ async def test_the_model_never_lowers_what_the_rubric_found(purpose: str) -> Non
     assert found.alignment_score <= floor.alignment_score
     for mode in MODES:
         inputs = inputs_of(intent, found, mode=mode, user_present=False)
-        assert decide_by(CONDITIONS, inputs, mode=mode).decision != "auto_approve"
+        assert CONDITIONS.outcome(mode, inputs).decision != "auto_approve"
 
 
 async def test_the_model_is_told_who_needs_the_service_and_cannot_talk_it_away() -> None:

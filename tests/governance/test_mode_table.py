@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from domain.governance_events import Decision, Mode
-from domain.policy import Inputs, decide_by
+from domain.policy import Inputs
 from infra.cel import MODES, CelConditions, shipped
 
 CONDITIONS = CelConditions(shipped())
@@ -38,7 +38,7 @@ def inputs(**given: Any) -> Inputs:
 
 
 def decided(mode: Mode, **given: Any) -> tuple[Decision, str]:
-    outcome = decide_by(CONDITIONS, inputs(mode=mode, **given), mode=mode)
+    outcome = CONDITIONS.outcome(mode, inputs(mode=mode, **given))
     return outcome.decision, outcome.policy_applied
 
 

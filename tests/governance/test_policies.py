@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from domain.errors import Invalid
 from domain.governance_events import ConditionValue, Decision, Policy
-from domain.policy import SEVERITY, VARIABLES, Bundle, conclude, decide_by, typed
+from domain.policy import SEVERITY, VARIABLES, Bundle, conclude, typed
 from infra.cel import CelConditions, check_expression, shipped
 from tests.governance.test_mode_table import inputs
 
@@ -24,7 +24,7 @@ def policy(policy_id: str, outcome: Decision, *conditions: str, priority: int = 
 
 def decision(*policies: Policy, **given: Any) -> Decision:
     bundle = CelConditions(Bundle(policies=policies))
-    return decide_by(bundle, inputs(**given), mode="autonomous").decision
+    return bundle.outcome("autonomous", inputs(**given)).decision
 
 
 def test_the_strictest_outcome_wins_whatever_the_priority() -> None:
@@ -67,7 +67,7 @@ def test_an_evaluation_error_is_an_error_and_not_a_truthy_text() -> None:
 def test_a_missing_input_approves_nothing(missing: str) -> None:
     given = inputs()
     del given[missing]
-    outcome = decide_by(CelConditions(shipped()), given, mode="autonomous")
+    outcome = CelConditions(shipped()).outcome("autonomous", given)
     assert outcome.decision == "requires_approval"
     assert any(value.error for value in outcome.conditions)
 
@@ -76,7 +76,7 @@ def test_a_missing_input_approves_nothing(missing: str) -> None:
 def test_an_input_of_the_wrong_type_approves_nothing(wrong: Any) -> None:
     given = inputs()
     given["tier"] = wrong
-    outcome = decide_by(CelConditions(shipped()), given, mode="autonomous")
+    outcome = CelConditions(shipped()).outcome("autonomous", given)
     assert outcome.decision == "requires_approval"
 
 

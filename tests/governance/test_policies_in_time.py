@@ -18,7 +18,7 @@ from domain.governance_events import (
     PolicyRetired,
 )
 from domain.intent import IntentQueued
-from domain.policy import Bundle, decide_by, inputs_of
+from domain.policy import Bundle, inputs_of
 from infra.cel import CelConditions, check_expression
 from tests.governance.test_policies import policy
 from tests.governance.world import World, governance, intent_of
@@ -39,7 +39,7 @@ async def decided_at(world: World, at: datetime | None, *policies: Policy) -> De
     assessment = (await assessed(world)).assessment
     intent = intent_of(REVENUE)
     inputs = inputs_of(intent, assessment, mode="autonomous", user_present=False, at=at)
-    return decide_by(CelConditions(Bundle(policies=policies)), inputs, mode="autonomous").decision
+    return CelConditions(Bundle(policies=policies)).outcome("autonomous", inputs).decision
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_taking_the_shadow_off_makes_the_policy_act(world: World) -> None:
 def test_an_error_in_a_shadow_policy_keeps_nobody_from_going_on() -> None:
     broken = policy("broken", "blocked", "1 / (tier - 2) == 1").model_copy(update={"shadow": True})
     rules = CelConditions(Bundle(policies=(policy("yes", "auto_approve"), broken)))
-    outcome = decide_by(rules, {"tier": 2}, mode="autonomous")
+    outcome = rules.outcome("autonomous", {"tier": 2})
     assert (outcome.decision, outcome.shadow) == ("auto_approve", "requires_approval")
 
 
@@ -182,7 +182,7 @@ async def test_what_a_policy_demands_of_the_sandbox_stands_in_the_decision(world
     ids=["the strictest of those that hold", "none that does not", "an error", "shadow", "nobody"],
 )
 def test_demands_of_the_sandbox_add_up(policies: tuple[Policy, ...], demanded: str | None) -> None:
-    outcome = decide_by(CelConditions(Bundle(policies=policies)), {"tier": 2}, mode="autonomous")
+    outcome = CelConditions(Bundle(policies=policies)).outcome("autonomous", {"tier": 2})
     assert outcome.sandbox == demanded
 
 

@@ -14,7 +14,7 @@ from domain.dependents import NOBODY
 from domain.governance import INITIAL, Decide, decide
 from domain.governance_events import AlignmentAssessed, ApprovalRequested, DecisionMade, Mode
 from domain.intent import Intent
-from domain.policy import decide_by, inputs_of
+from domain.policy import inputs_of
 from domain.rubric import evaluate, parse_blueprint
 from domain.rubric.concepts import Concept, Lexicon
 from domain.rubric.demands import demands, family
@@ -207,7 +207,7 @@ def _asked(intent: Intent, mode: Mode) -> Decide:
         intent=intent,
         attempt=1,
         assessment=assessment,
-        outcome=decide_by(CONDITIONS, inputs, mode=mode),
+        outcome=CONDITIONS.outcome(mode, inputs),
         inputs=inputs,
         mode=mode,
         bundle_digest=CONDITIONS.digest,
