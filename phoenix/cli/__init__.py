@@ -68,11 +68,11 @@ def run(argv: list[str] | None = None) -> int:
         return _fail(error, 3)
     except WrongSetting as error:
         return _fail(error, 2)
-    except PhoenixError as error:
+    except (PhoenixError, OSError) as error:  # a full disk, a folder that is not there
         return _fail(error, 1)
     return 0
 
 
-def _fail(error: PhoenixError, code: int) -> int:
+def _fail(error: Exception, code: int) -> int:
     err.print(f"phoenix: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
     return code

@@ -1,11 +1,12 @@
 """``phoenix user | doctor | nats-context | bootstrap | demo | backup | restore``."""
 
 import asyncio
-import json
 import os
 import shutil
 import sys
 import tarfile
+import tempfile
+import zlib
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from domain.errors import PhoenixError
 from infra.settings import BASE_PORTS, Settings, load
 from phoenix import remote, takeover, unattended
 from phoenix.cli.client import Client, Refused
+from phoenix.cli.files import read_json
 from phoenix.cli.intents import follow
 from phoenix.cli.log import Session, in_session
 from phoenix.cli.output import AsJson, out, pairs, show, table
@@ -201,7 +203,7 @@ def demo(as_json: AsJson = False) -> None:
 
     client = Client()
     example = components.source_root(load()) / "examples" / "revenue-analytics.json"
-    answer = client.post("intent-queue", "/intents/submit", json.loads(example.read_text()))
+    answer = client.post("intent-queue", "/intents/submit", read_json(example))
     code = follow(client, answer["intent_id"], as_json=as_json)
     if code == 0 and not as_json:
         intent = client.get("intent-queue", f"/intents/{answer['intent_id']}")
@@ -253,15 +255,25 @@ def backup(
     _require_stopped(settings)
     if not settings.data_dir.is_dir():
         raise Refused(f"there is no data directory {settings.data_dir}")
-    if file.exists():
-        raise Refused(f"{file} exists already")
-    with tarfile.open(file, "w:gz") as archive:
-        for part in ("nats", "keys", "checkpoints", "admin.token"):
-            if (settings.data_dir / part).exists():
-                archive.add(settings.data_dir / part, arcname=part)
-    file.chmod(0o600)
+    try:
+        _save(settings.data_dir, file)
+    except FileExistsError:
+        raise Refused(f"{file} exists already") from None
     answer = {"file": str(file), "bytes": file.stat().st_size}
     show(answer, as_json=as_json, human=lambda: pairs(answer))
+
+
+def _save(data_dir: Path, file: Path) -> None:
+    """Keys are in it: nobody else may read it at any moment. What is not whole does not stay."""
+    fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as out_, tarfile.open(fileobj=out_, mode="w:gz") as archive:
+            for part in ("nats", "keys", "checkpoints", "admin.token"):
+                if (data_dir / part).exists():
+                    archive.add(data_dir / part, arcname=part)
+    except BaseException:
+        file.unlink()
+        raise
 
 
 def restore(
@@ -273,14 +285,28 @@ def restore(
     _require_stopped(settings)
     if settings.data_dir.exists() and any(settings.data_dir.iterdir()):
         raise Refused(f"{settings.data_dir} is not empty")
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with tarfile.open(file, "r:gz") as archive:
-            archive.extractall(settings.data_dir, filter="data")
-    except (OSError, tarfile.TarError) as error:
-        raise Refused(f"{file}: {error}") from None
+    data_dir = settings.data_dir.absolute()
+    data_dir.parent.mkdir(parents=True, exist_ok=True)
+    # Beside it first: half of a backup is no data directory.
+    with tempfile.TemporaryDirectory(dir=data_dir.parent, prefix=f"{data_dir.name}-") as folder:
+        try:
+            with tarfile.open(file, "r:gz") as archive:
+                archive.extractall(folder, filter=_kept)
+        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+            raise Refused(f"{file}: {error}") from None
+        if not (Path(folder) / "nats").is_dir():
+            raise Refused(f"{file} is no backup: there is no log in it")
+        data_dir.mkdir(exist_ok=True)
+        for part in Path(folder).iterdir():
+            part.rename(data_dir / part.name)
     answer = {"data_dir": str(settings.data_dir), "restored": True}
     show(answer, as_json=as_json, human=lambda: pairs(answer))
+
+
+def _kept(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+    """As the ``data`` filter, but a folder stays closed to whom it was closed."""
+    safe = tarfile.data_filter(member, path)
+    return None if safe is None else safe.replace(mode=member.mode & 0o755)
 
 
 def _require_stopped(settings: Settings) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from infra.settings import BASE_PORTS
 from phoenix.cli.client import Client, NotReachable
-from phoenix.cli.governance import read_json
+from phoenix.cli.files import read_json, read_text
 from phoenix.cli.output import AsJson, out, pairs, raw, show, table, text
 
 spec = typer.Typer(help="Score, show and improve SPECs.", no_args_is_help=True)
@@ -52,10 +52,7 @@ def _document(file: Path) -> dict[str, Any]:
     """A SPEC as the factory takes it; of an intent's JSON it scores what it would make of that."""
     if file.suffix == ".json":
         return {"spec": read_json(file)}
-    try:
-        return {"markdown": file.read_text()}
-    except OSError as error:
-        raise typer.BadParameter(f"{file}: {error.strerror}") from None
+    return {"markdown": read_text(file)}
 
 
 def _print_score(answer: dict[str, Any]) -> None:

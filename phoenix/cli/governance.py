@@ -1,6 +1,5 @@
 """``phoenix approvals | approve | reject | override | mode | policy | delegation``."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 
 from domain.policy import Bundle
 from phoenix.cli.client import Client, Refused
+from phoenix.cli.files import read_json
 from phoenix.cli.output import AsJson, moment, out, pairs, show, table
 
 policy = typer.Typer(help="The rules that decide, as versioned documents.", no_args_is_help=True)
@@ -266,21 +266,6 @@ def _show_delegations(answer: Any, *, as_json: bool) -> None:
             answer["items"], _DELEGATION, empty="Nobody answers in anybody's place."
         ),
     )
-
-
-def read_json(file: Path) -> Any:
-    """The JSON in a file.
-
-    Raises:
-        BadParameter: it cannot be read.
-        Refused: it is not JSON.
-    """
-    try:
-        return json.loads(file.read_text())
-    except OSError as error:
-        raise typer.BadParameter(f"{file}: {error.strerror}") from None
-    except ValueError as error:
-        raise Refused(f"{file} is not JSON: {error}") from None
 
 
 def _show_policies(answer: Any, *, as_json: bool) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from phoenix.cli.client import Client, Refused
+from phoenix.cli.client import Client
+from phoenix.cli.files import read_json
 from phoenix.cli.output import AsJson, out, pairs, show, table, text
 
 app = typer.Typer(help="Publish intents and follow them.", no_args_is_help=True)
@@ -185,12 +186,4 @@ def _body(file: Path | None, name: str | None, purpose: str | None) -> dict[str,
         if name is None or purpose is None:
             raise typer.BadParameter("give a FILE, or --name and --purpose")
         return {"service_name": name, "purpose": purpose}
-    try:
-        body = json.loads(file.read_text())
-    except OSError as error:
-        raise typer.BadParameter(f"{file}: {error.strerror}") from None
-    except ValueError as error:
-        raise Refused(f"{file} is not JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise Refused(f"{file} holds no JSON object")
-    return body
+    return read_json(file)

@@ -374,3 +374,35 @@ def _without_build(folder: Path) -> Path:
     path = folder / "intent.json"
     path.write_text(json.dumps({**intent, **asked, "purpose": "Book the takings of our market"}))
     return path
+
+
+def test_a_backup_is_the_whole_system(completed: dict[str, Any], system: System) -> None:
+    """The last test here: it stops the system, and starts another one from its backup."""
+    url, taken = completed["deployment_url"], {"source": "web", "customer": "Ada"}
+    booked = {**taken, "amount": "19.99", "date": "2030-01-05"}
+    httpx.post(f"{url}/revenues", json=booked, trust_env=False, verify=TRUST).raise_for_status()
+    decided = system.json("intent", "show", completed["intent_id"])
+    last = system.json("audit", "verify")["sealed"]
+    system.stop()
+    folder = system.data_dir.parent / "moved"
+    folder.mkdir()
+    system.phoenix("backup", str(folder / "b.tgz"))
+    moved = System(folder / "data", system.shift)
+    moved.phoenix("restore", str(folder / "b.tgz"))
+    moved.start()
+    try:
+        until(lambda: _revenues(url) == ["19.99"], timeout_s=60, every_s=0.5)
+        assert moved.json("intent", "show", completed["intent_id"]) == decided
+        found = moved.json("audit", "verify")
+        assert (found["holds"], found["sealed"] >= last) == (True, True)
+        assert moved.json("audit", "replay")["equal"] is True
+    finally:
+        moved.stop()
+
+
+def _revenues(url: str) -> list[str]:
+    try:
+        answer = httpx.get(f"{url}/revenues", trust_env=False, verify=TRUST)
+    except httpx.HTTPError:
+        return []
+    return [row["amount"] for row in answer.json().get("items", [])]

@@ -102,6 +102,37 @@ def test_wrong_usage_says_so(wrong: str, capsys: pytest.CaptureFixture[str]) -> 
     assert "Usage: phoenix" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"[1, 2]", "holds no JSON object"),
+        (b"7", "holds no JSON object"),
+        (b"{", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"\xff\xfe{}", "is not UTF-8 text"),
+    ],
+    ids=["list", "number", "cut", "deep", "binary"],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "intent submit",
+        "policy adopt",
+        "policy test",
+        "policy simulate",
+        "spec score",
+        "spec detail x",
+    ],
+)
+def test_a_file_that_holds_something_else_is_refused_by_its_name(
+    command: str, content: bytes, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file.json"
+    file.write_bytes(content)
+    assert run([*command.split(), str(file)]) == 1
+    assert f"{file} {why}" in capsys.readouterr().err
+
+
 def test_the_tests_of_a_bundle_are_run_without_a_system(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
