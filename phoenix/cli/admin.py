@@ -26,6 +26,7 @@ from phoenix.cli.output import AsJson, out, pairs, show, table
 user = typer.Typer(help="People who may approve and administrate.", no_args_is_help=True)
 
 _MIN_DISK_BYTES = 500 * 2**20
+_SAVED = ("nats", "keys", "checkpoints", "admin.token")  # all else is made again from the log
 
 
 @user.command()
@@ -268,7 +269,7 @@ def _save(data_dir: Path, file: Path) -> None:
     fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(fd, "wb") as out_, tarfile.open(fileobj=out_, mode="w:gz") as archive:
-            for part in ("nats", "keys", "checkpoints", "admin.token"):
+            for part in _SAVED:
                 if (data_dir / part).exists():
                     archive.add(data_dir / part, arcname=part)
     except BaseException:
@@ -294,8 +295,8 @@ def restore(
                 archive.extractall(folder, filter=_kept)
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
             raise Refused(f"{file}: {error}") from None
-        if not (Path(folder) / "nats").is_dir():
-            raise Refused(f"{file} is no backup: there is no log in it")
+        if not any((Path(folder) / part).exists() for part in _SAVED):
+            raise Refused(f"{file} is no backup: there is neither log nor key in it")
         data_dir.mkdir(exist_ok=True)
         for part in Path(folder).iterdir():
             part.rename(data_dir / part.name)
