@@ -125,13 +125,15 @@ class CelConditions:
         try:
             known = self._known.get(key)
         except TypeError:  # not of the declared types: that is for the conditions to say
-            return outcome_of(self._policies[mode], self._evaluate(mode, inputs))
+            return self._conclude(mode, inputs)
         if known is None:
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
-            known = outcome_of(self._policies[mode], self._evaluate(mode, inputs))
-            self._known[key] = known
+            known = self._known[key] = self._conclude(mode, inputs)
         return known
+
+    def _conclude(self, mode: Mode, inputs: Inputs) -> Outcome:
+        return outcome_of(self._policies[mode], self._evaluate(mode, inputs))
 
     def _evaluate(self, mode: Mode, inputs: Inputs) -> tuple[ConditionValue, ...]:
         """Every condition of the mode's policies with its value, or with an error and None."""

@@ -52,10 +52,9 @@ class Blueprint:
 
     def closest(self, topic: str) -> str:
         """The principle that shares most words with a topic; "" when none shares any."""
-        known = self._closest
-        if topic not in known:
-            known[topic] = self._find(topic)
-        return known[topic]
+        if topic not in self._closest:
+            self._closest[topic] = self._find(topic)
+        return self._closest[topic]
 
     def _find(self, topic: str) -> str:
         wanted = {stem(word) for word in topic.split()}

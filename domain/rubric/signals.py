@@ -211,10 +211,6 @@ _SPEAKER = re.compile(
     r"intent|instructions?|assistant|user|prompt|data|admin)\b|\[/?inst\]|<\|im_|"
     r"###\s*(?:system|instruction|end)|\bend of (?:intent|data|input|document)\b"
 )
-# Quickly searched for, and in whatever the pattern above finds.
-_SPEAKER_MARK = re.compile(
-    r"system\s*:|assistant\s*:|developer\s*:|human\s*:|admin\s*:|<|\[|###|end of"
-)
 
 
 class Rules:
@@ -250,7 +246,7 @@ def attempts(reading: Reading) -> Iterator[Finding]:
             yield Finding("hostile", "record", name, cut(found))
         else:
             yield Finding("suspect", "harmless", name, cut(found))
-    if _SPEAKER_MARK.search(reading.text) and (speaker := _SPEAKER.search(reading.text)):
+    if speaker := _SPEAKER.search(reading.text):
         yield Finding("hostile", "record", _POSES, cut(speaker.group()))
     for trick in reading.disguised:
         yield Finding("suspect", "record", "hides what it says", trick)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from domain.rubric.concepts import Concept, Lexicon, Place
 
-BLOB_CHARS = 40
 # Letters of other scripts that look like Latin ones.
 _LOOKALIKES = str.maketrans(
     "аеорсухіјѕԁһԛԝАЕОРСХІЈЅВНКМТαοιεκντυρχ",
@@ -19,7 +18,6 @@ _LOOKALIKES = str.maketrans(
 )
 _LEET = str.maketrans("0134578@$", "oieastbas")
 _SPACED = re.compile(r"\b(?:[A-Za-z][ .\-_*]){3,}[A-Za-z]\b")
-_LETTERS_APART = re.compile(r"[ .\-_*](?:[A-Za-z][ .\-_*]){2}")  # so it is within spaced-out words
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _POSSESSIVE = re.compile(r"['’]s\b")  # noqa: RUF001 (the typographic one is meant)
 # A search is quick where the pattern begins with a class of characters.
@@ -27,7 +25,7 @@ _SENTENCE = re.compile(r"[.;!?\n\r](?:[.;!?\n\r]*(?:\s|$)|(?<=[;!?\n\r]))")
 _WORD = re.compile(r"[a-z0-9@$]+|,|:")
 _DIGIT = re.compile(r"[0-9@$]")
 _DIGIT_INSIDE = re.compile(r"^(?=.*[a-z])(?=.*[0-9@$])[a-z0-9@$]{4,}$")
-_BLOB = re.compile(rf"[A-Za-z0-9+/=_\-]{{{BLOB_CHARS},}}")
+_BLOB = re.compile(r"[A-Za-z0-9+/=_\-]{40,}")
 
 
 CLAUSE_CHARS_MAX = 1000
@@ -137,11 +135,11 @@ def _clean(text: str, disguised: dict[str, None]) -> str:
         if visible != text:
             disguised["invisible characters"] = None
         plain = _latin(unicodedata.normalize("NFKC", visible), disguised)
-    if _LETTERS_APART.search(plain) and _SPACED.search(plain):
+    if _SPACED.search(plain):
         disguised["spaced-out words"] = None
         plain = _SPACED.sub(lambda m: re.sub(r"[ .\-_*]", "", m.group()), plain)
     plain = _POSSESSIVE.sub("", plain)
-    if len(plain) >= BLOB_CHARS and _BLOB.search(plain):
+    if _BLOB.search(plain):
         disguised["an encoded block"] = None
     return plain
 

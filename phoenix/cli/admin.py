@@ -268,7 +268,7 @@ def _save(data_dir: Path, file: Path) -> None:
     """Keys are in it: nobody else may read it at any moment. What is not whole does not stay."""
     fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(fd, "wb") as out_, tarfile.open(fileobj=out_, mode="w:gz") as archive:
+        with os.fdopen(fd, "wb") as target, tarfile.open(fileobj=target, mode="w:gz") as archive:
             for part in _SAVED:
                 if (data_dir / part).exists():
                     archive.add(data_dir / part, arcname=part)
@@ -304,10 +304,9 @@ def restore(
     show(answer, as_json=as_json, human=lambda: pairs(answer))
 
 
-def _kept(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+def _kept(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
     """As the ``data`` filter, but a folder stays closed to whom it was closed."""
-    safe = tarfile.data_filter(member, path)
-    return None if safe is None else safe.replace(mode=member.mode & 0o755)
+    return tarfile.data_filter(member, path).replace(mode=member.mode & 0o755)
 
 
 def _require_stopped(settings: Settings) -> None:
