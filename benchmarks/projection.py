@@ -136,6 +136,7 @@ async def rebuild(log: JetStreamLog, folder: Path, last: int) -> Rebuilt:
             early = memory_mb()
     if following.done():
         following.result()
+    await views.reach(last, timeout_s=60)  # its indexes are made at the end
     took, used = time.perf_counter() - started, time.process_time() - cpu
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)

@@ -37,7 +37,8 @@ class Table(Generic[Row]):
     anew      the types whose fold does not look at the row before: it is not looked up
     once      each key is touched by one event only: no row comes before it
     columns   fields of the row that queries filter or sort by (top level; str, int, float, bool)
-    prefix    of them, the one that every key begins with, a slash after it: found without an index
+    prefix    of them, the one that every key begins with, a slash after it: found without an index;
+              with ``once`` the event's position comes after it: no two events have one key
     open      whether events to come will change a row: such rows stay in memory, others do not
     """
 
@@ -53,6 +54,11 @@ class Table(Generic[Row]):
     once: bool = False
     prefix: str = ""
     open: Callable[[Row], bool] | None = None
+
+    @property
+    def own_keys(self) -> bool:
+        """Whether no key can come a second time, whatever the log holds."""
+        return self.once and bool(self.prefix)
 
     def wants(self, event: type[Event]) -> bool:
         """Whether ``keys`` is asked about events of this type."""

@@ -5,6 +5,9 @@ Written     changed rows reach the file before a query looks at it, and with eve
 Laid out    in the order of the log: a row's place is the position of the event that made it. Keys
             are random, so rows stored by key would touch a page each; so would indexes that end
             with the key instead of the place (half the time of a write, measured, both times).
+Indexes     of columns, and of keys that are an event's own, are missing from a new file until
+            ``index``: while a long log is folded nobody asks by them, and an entry at a random
+            page for each row takes longer than sorting them all at the end.
 Commit      rows and checkpoint in one transaction, at most ``COMMIT_S`` late or ``CHANGES_MAX``
             rows; what a crash loses is folded again from the checkpoint. The disk is waited for in
             a thread: a leader's event loop must not stand still for it.
@@ -19,7 +22,7 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -236,6 +239,7 @@ class ViewFile:
         self._error: Exception | None = None
         self._disk = ThreadPoolExecutor(1, "views")
         self._aside: tuple[Future[sqlite3.Cursor], int] | None = None  # a commit, its position
+        self._unindexed = self._missing_indexes()
 
     def get(self, table: Table[Row], key: str) -> Row | None:
         self._usable()
@@ -357,6 +361,26 @@ class ViewFile:
         if self._aside is not None:
             await asyncio.wait((asyncio.wrap_future(self._aside[0]),))
             self._join()
+
+    async def index(self) -> None:
+        """Make the indexes that are missing. Queries go on meanwhile; writing has to wait for it.
+
+        Raises:
+            sqlite3.Error: the file cannot be written; it is of no more use.
+        """
+        self.commit_aside()
+        await self.committed()
+        # On a connection of its own: this one would make every query wait until it is done.
+        with closing(self._connect()) as db:
+            try:
+                for statement in self._unindexed:
+                    await asyncio.wrap_future(self._disk.submit(db.execute, statement))
+            except sqlite3.Error as error:
+                self._error = error
+                raise
+            finally:
+                db.interrupt()  # of use where we are cancelled
+        self._unindexed = []
 
     def keep_journal(self, keep: bool) -> None:
         """Note from now on which rows change, so that neighbours can take them; or no longer.
@@ -487,8 +511,11 @@ class ViewFile:
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
             return self._create()
 
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, uri=True)
+
     def _create(self) -> tuple[sqlite3.Connection, Journal]:
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, uri=True)
+        db = self._connect()
         # Rows of a kilobyte or two: half as many pages to write at a commit as with the usual 4096.
         db.execute("PRAGMA page_size = 8192")
         db.execute("PRAGMA journal_mode = WAL")
@@ -501,15 +528,27 @@ class ViewFile:
             table = rows.table
             name = quoted(table.name)
             columns = "".join(f", {quoted(column)}" for column in table.columns)
+            key = "key TEXT NOT NULL" if table.own_keys else "key TEXT NOT NULL UNIQUE"
             db.execute(
                 f"CREATE TABLE IF NOT EXISTS {name}"
-                " (place INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,"
-                f" body TEXT NOT NULL{columns})"
+                f" (place INTEGER PRIMARY KEY, {key}, body TEXT NOT NULL{columns})"
             )
-            for column in set(table.columns) - {table.prefix}:
-                index = quoted(f"{table.name}_{column}")
-                db.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {name} ({quoted(column)})")
         return db, Journal(db)
+
+    def _missing_indexes(self) -> list[str]:
+        """What makes the indexes that the file does not have yet, one statement each."""
+        found = self._db.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()
+        there = {name for (name,) in found}
+        missing = []
+        for rows in self._rows.values():
+            table = rows.table
+            indexed = [column for column in table.columns if column != table.prefix]
+            for column in [*indexed, "key"] if table.own_keys else indexed:
+                name = f"{table.name}_{column}"
+                if name not in there:
+                    on = f"{quoted(table.name)} ({quoted(column)})"
+                    missing.append(f"CREATE INDEX {quoted(name)} ON {on}")
+        return missing
 
 
 def quoted(name: str) -> str:

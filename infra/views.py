@@ -10,7 +10,8 @@ Beside      on one host the leader folds, and its neighbours take over the rows 
             once where somebody waits for them.
 Rebuild     the file's name holds a digest of its tables (names, versions, columns): a changed view
             starts a file of its own from position 0 beside the old one, which goes once the new
-            one has caught up. A damaged file is dropped and built again.
+            one has caught up. A damaged file is dropped and built again. Of a long log the indexes
+            are made when nearly all is folded; whoever waits for its end waits for them, too.
 """
 
 import asyncio
@@ -45,7 +46,8 @@ _COMMITS_APART_S = 0.01
 _FOLD_S = 2.0  # how long to fold after there was a need to
 _REST = 50  # times as long as rows took to take, nobody takes any more, unless they are waited for;
 _REST_MAX_S = 1.0  # ... a new leader begins with what has come since, some 30 ms of work
-_FORMAT = 5  # of the file, beyond its tables
+_ASK_AGAIN_S = 0.1  # a log that does not answer
+_FORMAT = 6  # of the file, beyond its tables
 _WANTED = "?"  # rung at the neighbour: somebody waits for what is not in your file yet
 _log = structlog.get_logger(__name__)
 
@@ -82,6 +84,7 @@ class SqliteViews(ViewFile):
         self._heard_at = float("-inf")
         self._fold_until = float("-inf")
         self._leading = False
+        self._bare = False  # indexes are missing: nobody goes on as if everything were there
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -112,6 +115,8 @@ class SqliteViews(ViewFile):
         """
         if not self.subjects:
             await asyncio.Event().wait()
+        if self._unindexed and await _last_position(log) - self._applied <= AHEAD_MAX:
+            await self.index()
         if not self._beside:
             return await self._fold(log)
         self.fold_for_now()
@@ -184,11 +189,11 @@ class SqliteViews(ViewFile):
         wait_s = _HORIZON_EVERY_S / 16  # a new leader waits here: the first looks come soon
         if self._source is not None and self.position < position:
             ring(self._bell_of(self._source.parent), _WANTED)
-        while self.position < position:
+        while self.position < position or self._bare:
             if asyncio.get_running_loop().time() >= deadline:
                 raise TransientError(
-                    f"the views have reached position {self.position}, not {position},"
-                    f" within {timeout_s:g} s"
+                    f"the views have reached position {self.position}, not {position}"
+                    f"{' with its indexes' if self._bare else ''}, within {timeout_s:g} s"
                 )
             if not await self.changed(timeout_s=wait_s):
                 if self._source is not None and wait_s >= _HORIZON_EVERY_S:
@@ -228,7 +233,12 @@ class SqliteViews(ViewFile):
     async def _read(self, subscription: Subscription) -> None:
         caught_up = False
         async for batch in subscription:
+            self._bare = bool(self._unindexed)
             self.apply(batch)
+            if self._bare and batch.pending <= BATCH:
+                await self.index()
+                self._bare = False
+                self.wake()
             if batch.pending == 0 and not caught_up:
                 caught_up = True
                 self._drop_older_files()
@@ -275,7 +285,7 @@ class SqliteViews(ViewFile):
         while True:
             await self._rung.wait()
             self._rung.clear()
-            if self._must_fold() or self._pending > AHEAD_MAX:
+            if self._must_fold() or self._unindexed or self._pending > AHEAD_MAX:
                 continue
             try:
                 self._take_rows()
@@ -349,6 +359,14 @@ class SqliteViews(ViewFile):
         for path in self._directory.glob("views-*"):
             if not path.name.startswith(self._path.stem):
                 path.unlink(missing_ok=True)
+
+
+async def _last_position(log: EventLog) -> int:
+    while True:
+        try:
+            return await log.last_position()
+        except TransientError:
+            await asyncio.sleep(_ASK_AGAIN_S)
 
 
 def _signature(tables: Iterable[Table[Any]]) -> str:

@@ -19,7 +19,16 @@ from infra.view_file import COMMIT_S
 from infra.views import SqliteViews
 from tests.support.memory import MemoryLog
 from tests.support.nats import until
-from tests.views.test_sqlite_views import COUNTS, Count, append, at, batch, cancelled, sealed
+from tests.views.test_sqlite_views import (
+    COUNTS,
+    Count,
+    append,
+    at,
+    batch,
+    cancelled,
+    indexes,
+    sealed,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +123,23 @@ async def test_rows_come_together_while_nobody_waits_for_them(
             standby.lead(True)
             await until(lambda: standby.position >= last)
         assert standby.dump() == leader.dump()
+
+
+async def test_a_standby_makes_its_indexes_before_it_takes_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.views.AHEAD_MAX", 20)
+    log = MemoryLog()
+    await append(log, *(sealed() for _ in range(30)))  # nothing of ours, and much of it
+    async with following(log, tmp_path, "a") as leader, following(log, tmp_path, "b") as standby:
+        await standby.reach(await log.last_position())
+        leader.lead(True)
+        await asyncio.sleep(0.2)
+        assert not standby.taking
+        await append(log, cancelled("a"))
+        await until(lambda: standby.taking)
+        assert standby.folded == 1
+        assert indexes(tmp_path / "b") == indexes(tmp_path / "a") == {"counts_times"}
 
 
 async def test_where_nothing_of_ours_is_the_log_itself_is_asked(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class Step(BaseModel):
     reason: str
 
 
-def test_rows_are_found_by_what_their_keys_begin_with(tmp_path: Path) -> None:
+async def test_rows_are_found_by_what_their_keys_begin_with(tmp_path: Path) -> None:
     """Without an index, and only those: names hold slashes and whatever sorts beside them."""
     steps: Table[Step] = Table(
         name="steps",
@@ -145,18 +145,99 @@ def test_rows_are_found_by_what_their_keys_begin_with(tmp_path: Path) -> None:
         page = views.page(steps, where={"name": name}, limit=500)
         assert [row.reason for row in page.rows] == expected
     assert views.count(steps, name=["a", "ab"]) == 3
-    (file,) = tmp_path.glob("views-*.sqlite")
-    with closing(sqlite3.connect(file)) as db:
-        assert not db.execute(
-            "SELECT name FROM sqlite_master WHERE tbl_name = 'steps' AND sql LIKE 'CREATE%INDEX%'"
-        ).fetchall()
+    assert indexes(tmp_path) == set()
+    await views.index()
+    assert indexes(tmp_path) == {"steps_key"}
+    with closing(sqlite3.connect(files(tmp_path)[0])) as db:
         plan = str(
             db.execute(
                 "EXPLAIN QUERY PLAN SELECT body FROM steps WHERE name IS 'a'"
                 " AND key > 'a/' AND key < 'a0' ORDER BY key"
             ).fetchall()
         )
-    assert "sqlite_autoindex_steps_1 (key>? AND key<?)" in plan, plan
+    assert "steps_key (key>? AND key<?)" in plan, plan
+
+
+def indexes(folder: Path) -> set[str]:
+    """Those that our own statements made, of the only file there."""
+    (file,) = files(folder)
+    with closing(sqlite3.connect(file)) as db:
+        found = db.execute("SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE INDEX%'")
+        return {name for (name,) in found if name != "journal_places"}
+
+
+async def test_a_short_log_is_folded_with_its_indexes_there(tmp_path: Path) -> None:
+    log = MemoryLog()
+    await append(log, cancelled("a"))
+    views = SqliteViews(tmp_path, [COUNTS])
+    assert indexes(tmp_path) == set()
+    await follow_to_the_end(views, log)
+    assert indexes(tmp_path) == {"counts_times"}
+
+
+class Slow(SqliteViews):
+    """Whose indexes are made when the test says so."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def index(self) -> None:
+        self.begun.set()
+        await self.go_on.wait()
+        await super().index()
+
+
+async def test_the_end_of_a_long_log_is_there_when_its_indexes_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.views.AHEAD_MAX", 20)
+    monkeypatch.setattr("infra.views.BATCH", 10)
+    log = MemoryLog()
+    last = await append(log, *(cancelled(f"{n % 7}") for n in range(60)))
+    views = Slow(tmp_path, [COUNTS])
+    following = asyncio.create_task(views.follow(log))
+    await asyncio.wait_for(views.begun.wait(), 5)
+    assert 0 < last - views.position <= 10  # nearly at the end
+    assert views.count(COUNTS, times=8) + views.count(COUNTS, times=7) == 7  # queries go on
+    with pytest.raises(TransientError, match="with its indexes"):
+        await views.reach(views.position, timeout_s=0.1)
+    later = await append(log, cancelled("7"))
+    assert indexes(tmp_path) == set()
+    views.go_on.set()
+    await views.reach(later)
+    assert indexes(tmp_path) == {"counts_times"}
+    assert views.count(COUNTS, times=1) == 1
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    views.close()
+    plain = SqliteViews(tmp_path / "plain", [COUNTS])
+    await follow_to_the_end(plain, log)
+    assert SqliteViews(tmp_path, [COUNTS]).dump() == plain.dump()
+
+
+async def test_indexes_that_were_cut_off_are_made_by_the_next(tmp_path: Path) -> None:
+    log = MemoryLog()
+    await append(log, cancelled("a"))
+    views = Slow(tmp_path, [COUNTS])
+    following = asyncio.create_task(views.follow(log))
+    await asyncio.wait_for(views.begun.wait(), 5)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    views.close()
+    assert indexes(tmp_path) == set()
+    await follow_to_the_end(SqliteViews(tmp_path, [COUNTS]), log)
+    assert indexes(tmp_path) == {"counts_times"}
+
+
+async def test_a_file_that_cannot_be_indexed_is_of_no_more_use(tmp_path: Path) -> None:
+    views = SqliteViews(tmp_path, [COUNTS])
+    with closing(sqlite3.connect(files(tmp_path)[0])) as db:
+        db.execute("CREATE INDEX counts_times ON counts (times)")  # somebody else's
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        await views.index()
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        views.all(COUNTS)
 
 
 async def test_a_changed_view_is_built_anew_beside_the_old_one(tmp_path: Path) -> None:
