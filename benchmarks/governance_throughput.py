@@ -164,18 +164,19 @@ class Bench:
         """Publish, wait until all is decided, and read what the log says about it."""
         js = self.service.jetstream()
         start = (await js.stream_info(EVENTS)).state.last_seq
-        used = await asyncio.to_thread(cpu.seconds, self.system)
+        used = {} if kill else await asyncio.to_thread(cpu.seconds, self.system)
         publishing = asyncio.create_task(self._publish(bodies, rate))
         if kill:
-            await self._reach(start, len(bodies) // 3)
+            await self._reach(len(bodies) // 3)
             for name in GROUPS:
                 os.kill(int(self.system.leader(name)["pid"]), signal.SIGKILL)
         await publishing
-        await self._quiet(start, len(bodies))
+        await self._quiet(len(bodies))
+        if kill:  # the dead take their times with them
+            return await self._read(start)
         after = await asyncio.to_thread(cpu.seconds, self.system)
         story = await self._read(start)
-        if not kill:  # the dead take their times with them
-            story.cpu_s = cpu.difference(used, after)
+        story.cpu_s = cpu.difference(used, after)
         return story
 
     async def _publish(self, bodies: Sequence[bytes], rate: float) -> None:
@@ -191,7 +192,7 @@ class Bench:
         await asyncio.gather(*waiting)
         await writer.close()
 
-    async def _decided(self, start: int) -> int:
+    async def _decided(self) -> int:
         """Decisions since the start, as the leader of governance counts them."""
         with contextlib.suppress(httpx.HTTPError):  # it may just have been killed
             url = self.system.url("governance", "/governance/decisions")
@@ -202,18 +203,19 @@ class Bench:
 
     before = 0
 
-    async def _reach(self, start: int, count: int) -> None:
+    async def _reach(self, count: int) -> None:
         for _ in range(400):
-            if await self._decided(start) >= count:
+            if await self._decided() >= count:
                 return
             await asyncio.sleep(0.05)
+        raise TimeoutError(f"{count} decisions are not made in 20 s: nothing to kill in the middle")
 
-    async def _quiet(self, start: int, count: int) -> None:
+    async def _quiet(self, count: int) -> None:
         """Wait until all is decided, or nothing has been for a while."""
         deadline = time.monotonic() + PATIENCE_S
         now, last, since = -1, -1, time.monotonic()
         while time.monotonic() < deadline and time.monotonic() - since < SILENCE_S:
-            now = await self._decided(start)
+            now = await self._decided()
             if now >= count:
                 break
             if now != last:

@@ -19,6 +19,7 @@ import base64
 import binascii
 import json
 import sqlite3
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -49,6 +50,7 @@ HOT_BYTES_MAX = 2 * 1024 * 1024  # of a table's rows as JSON; in memory they tak
 # were stored in: of a backlog that is longer than this nothing is still at hand.
 OPEN_BYTES_MAX = 16 * 1024 * 1024
 _ABSENT_MAX = 10_000
+_STEPS = 20_000  # of SQLite's machine, some milliseconds, until it is looked whether to go on
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -370,17 +372,23 @@ class ViewFile:
         """
         self.commit_aside()
         await self.committed()
-        # On a connection of its own: this one would make every query wait until it is done.
-        with closing(self._connect()) as db:
-            try:
-                for statement in self._unindexed:
-                    await asyncio.wrap_future(self._disk.submit(db.execute, statement))
-            except sqlite3.Error as error:
-                self._error = error
-                raise
-            finally:
-                db.interrupt()  # of use where we are cancelled
+        left = threading.Event()
+        try:
+            await asyncio.wrap_future(self._disk.submit(self._make_indexes, left))
+        except sqlite3.Error as error:
+            self._error = error
+            raise
+        finally:
+            left.set()  # of use where we are cancelled
         self._unindexed = []
+
+    def _make_indexes(self, left: threading.Event) -> None:
+        """In the thread, on a connection that is the thread's alone: queries on the other one would
+        wait, and nobody may close it meanwhile. ``left``: nobody waits for it any more."""
+        with closing(self._connect()) as db:
+            db.set_progress_handler(left.is_set, _STEPS)
+            for statement in self._unindexed:
+                db.execute(statement)
 
     def keep_journal(self, keep: bool) -> None:
         """Note from now on which rows change, so that neighbours can take them; or no longer.
@@ -547,7 +555,7 @@ class ViewFile:
                 name = f"{table.name}_{column}"
                 if name not in there:
                     on = f"{quoted(table.name)} ({quoted(column)})"
-                    missing.append(f"CREATE INDEX {quoted(name)} ON {on}")
+                    missing.append(f"CREATE INDEX IF NOT EXISTS {quoted(name)} ON {on}")
         return missing
 
 

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -230,13 +230,31 @@ async def test_indexes_that_were_cut_off_are_made_by_the_next(tmp_path: Path) ->
     assert indexes(tmp_path) == {"counts_times"}
 
 
+async def test_who_is_cancelled_leaves_no_index_half_made(tmp_path: Path) -> None:
+    columns = ("times", "name")
+    views = SqliteViews(tmp_path, [replace(COUNTS, columns=columns)])
+    views.apply(batch(*(at(n, cancelled(f"{n}")) for n in range(1, 20_001))))
+    for after_s in (0.0, 0.001, 0.003, 0.006):
+        indexing = asyncio.create_task(views.index())
+        await asyncio.sleep(after_s)
+        indexing.cancel()
+        with suppress(asyncio.CancelledError):
+            await indexing
+    views.close()
+    again = SqliteViews(tmp_path, [replace(COUNTS, columns=columns)])
+    await again.index()
+    assert indexes(tmp_path) == {"counts_times", "counts_name"}
+    assert again.count(again._tables[0], name="77") == 1
+    assert again.count(again._tables[0], times=1) == 20_000
+
+
 async def test_a_file_that_cannot_be_indexed_is_of_no_more_use(tmp_path: Path) -> None:
     views = SqliteViews(tmp_path, [COUNTS])
     with closing(sqlite3.connect(files(tmp_path)[0])) as db:
-        db.execute("CREATE INDEX counts_times ON counts (times)")  # somebody else's
-    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        db.execute("ALTER TABLE counts RENAME TO lost")
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
         await views.index()
-    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
         views.all(COUNTS)
 
 
