@@ -148,8 +148,11 @@ async def test_it_ends_with_the_process_that_wanted_it(folder: Path, any_level: 
     )
 
     def running() -> list[psutil.Process]:
-        found = [p for p in psutil.process_iter(["cmdline"]) if mark in (p.info["cmdline"] or [])]
-        return [p for p in found if p.status() != psutil.STATUS_ZOMBIE]
+        return [  # asked for at once: one may end between two questions
+            p
+            for p in psutil.process_iter(["cmdline", "status"])
+            if mark in (p.info["cmdline"] or []) and p.info["status"] != psutil.STATUS_ZOMBIE
+        ]
 
     outer = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     await until(lambda: bool(running()))
