@@ -114,7 +114,10 @@ def family(process: "subprocess.Popen[str]") -> list[psutil.Process]:
 
 
 def gone(processes: list[psutil.Process]) -> Callable[[], bool]:
-    def all_gone() -> bool:
-        return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
+    def ended(process: psutil.Process) -> bool:
+        try:
+            return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:  # since the first of the two questions
+            return True
 
-    return all_gone
+    return lambda: all(ended(process) for process in processes)

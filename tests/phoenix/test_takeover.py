@@ -97,7 +97,7 @@ async def test_a_killed_launcher_and_its_successor_cost_no_request_and_no_leader
     assert all(child.is_running() for child in children)  # also the nats-server
     victim = by_title(children, "tiny-0")
     victim.kill()  # and they are watched again
-    await until(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE)
+    await until(gone([victim]))
     await command.whole()
     second.send_signal(signal.SIGTERM)
     _, errors = second.communicate(timeout=20)
