@@ -28,6 +28,7 @@ class Event(Value):
     context: ClassVar[str]
     key: ClassVar[str]
     full_type: ClassVar[str]  # the CloudEvents type, for example ``phoenix.intent.IntentQueued.v1``
+    short_type: ClassVar[str]  # for people, without the version: ``IntentQueued``
 
     type: str
     at: AwareDatetime
@@ -43,6 +44,7 @@ class Event(Value):
         if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
             raise TypeError(f"{full} is registered by {known.__module__}.{known.__qualname__}")
         cls.full_type = full
+        cls.short_type = full.split(".")[2]
 
     @property
     def stream_key(self) -> str:

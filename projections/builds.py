@@ -132,7 +132,7 @@ def _step(recorded: Recorded[Any]) -> BuildStep:
     return BuildStep(
         position=recorded.position,
         at=event.at,
-        event=event.type.split(".")[0],
+        event=event.short_type,
         actor=recorded.actor,
         epoch=recorded.epoch,
         summary=_summary(event),

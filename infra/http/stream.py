@@ -36,7 +36,7 @@ def event_stream(
                         continue
                     yield ServerSentEventMessage(
                         data=json.dumps(as_json(recorded)),
-                        event=recorded.event.type.split(".")[0],
+                        event=recorded.event.short_type,
                         id=str(recorded.position),
                     )
                     if last(recorded):

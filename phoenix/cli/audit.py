@@ -74,7 +74,7 @@ def show_(
         if as_json:
             sys.stdout.write(json.dumps(item) + "\n")
         else:
-            name = recorded.event.type.split(".")[0]
+            name = recorded.event.short_type
             line = (
                 f"{recorded.position:>8}  {recorded.event.at:%Y-%m-%d %H:%M:%S}  {name:<20}"
                 f" {text(recorded.actor):<18} {text(recorded.subject)}  {text(_says(recorded))}"

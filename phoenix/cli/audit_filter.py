@@ -38,7 +38,7 @@ class Filter:
             and recorded.position > self.after
             and (not self.intent or recorded.correlation_id == self.intent)
             and (not self.actor or recorded.actor == self.actor)
-            and (not self.type or _name(event) == self.type)
+            and (not self.type or event.short_type == self.type)
             and (self.begin is None or event.at >= self.begin)
             and (self.end is None or event.at <= self.end)
         )
@@ -60,7 +60,7 @@ def type_named(text: str) -> str:
     Raises:
         BadParameter: there is no such event; names the nearest.
     """
-    known = {_name_of(full_type) for full_type in EVENT_TYPES}
+    known = {kind.short_type for kind in EVENT_TYPES.values()}
     parts = [part for part in text.split(".") if part in known]
     if not text or parts:
         return parts[0] if parts else ""
@@ -72,11 +72,3 @@ def type_named(text: str) -> str:
 def _about(event: Event) -> Iterable[str]:
     named = [getattr(event, name, "") for name in ("service_name", "service")]
     return (*named, event.stream_key) if event.context == "service" else named
-
-
-def _name(event: Event) -> str:
-    return event.type.partition(".")[0]
-
-
-def _name_of(full_type: str) -> str:
-    return full_type.split(".")[2]

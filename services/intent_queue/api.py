@@ -267,7 +267,7 @@ def _streams(ctx: Context) -> type[Controller]:
 
 def _ends(recorded: Recorded[Event]) -> bool:
     names = ("IntentCompleted", "IntentFailed", "IntentCancelled")
-    return recorded.event.type.split(".")[0] in names
+    return recorded.event.short_type in names
 
 
 def _found(ctx: Context, intent_id: str) -> IntentRow:

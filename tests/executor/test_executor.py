@@ -154,7 +154,7 @@ async def test_a_new_leader_goes_on_after_the_last_finished_step(tmp_path: Path)
         before = await site.world.log.read(f"events.build.{build}")
         await step(claim, site.world.term)  # the same leader once more: nothing new
         assert len(await site.world.log.read(f"events.build.{build}")) == len(before)
-        assert [recorded.event.type.split(".")[0] for recorded in before] == LINE
+        assert [recorded.event.short_type for recorded in before] == LINE
 
 
 async def test_a_claim_of_an_older_epoch_is_taken_over_and_nothing_is_tested_twice(

@@ -212,7 +212,7 @@ class Site:
 
     async def events(self, subject: str) -> list[str]:
         found = await self.world.log.read(subject)
-        return [recorded.event.type.split(".")[0] for recorded in found]
+        return [recorded.event.short_type for recorded in found]
 
 
 def _intent(document: dict[str, Any], **fields: Any) -> Intent:
