@@ -462,18 +462,23 @@ class JetStreamSubscription:
     def _decode(self, raws: list[Raw]) -> list[Recorded[Event]]:
         """What is asked for and can be read, up to the first message that cannot."""
         events: list[Recorded[Event]] = []
-        position, wanted, only = self._given, self._wanted, self._events
+        wanted, below, only = self._wanted, self._wanted.below, self._events
         own = self._log.own
+        some_own = bool(own)  # while this lasts: nothing is appended meanwhile
         try:
             for raw in raws:
-                if raw.subject in wanted:
-                    recorded = own.take(raw, only) or _decoded_raw(raw, only)
+                position, subject, data, _, _ = raw
+                if subject.startswith(below) or wanted.otherwise(subject):
+                    recorded = own.take(raw, only) if some_own else None
+                    if recorded is None and subject.startswith(codec.RAW_PREFIX):
+                        recorded = _raw_intent(raw, only)
+                    elif recorded is None:
+                        recorded = codec.decode_stored(subject, data, position, only)
                     if recorded is not None:
                         events.append(recorded)
-                position = raw.position
+                self._given = position
         except PoisonError as error:
             self._poison = error
-        self._given = position
         return events
 
     async def horizon(self) -> int:
@@ -503,14 +508,15 @@ class _Wanted:
     """The literal subjects that some patterns match; asked for every message."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        below = [p[:-1] for p in patterns if p.endswith(".>") and "*" not in p]
-        self._prefixes = tuple(below)
-        self._others = [p for p in patterns if p[:-1] not in below]
+        self.below = tuple(p[:-1] for p in patterns if p.endswith(".>") and "*" not in p)
+        self._others = [p for p in patterns if p[:-1] not in self.below]
 
     def __contains__(self, subject: str) -> bool:
-        return subject.startswith(self._prefixes) or any(
-            covers(pattern, subject) for pattern in self._others
-        )
+        return subject.startswith(self.below) or self.otherwise(subject)
+
+    def otherwise(self, subject: str) -> bool:
+        """Whether one of the patterns that are no plain beginnings matches."""
+        return any(covers(pattern, subject) for pattern in self._others)
 
 
 class _Deadline:
@@ -543,9 +549,7 @@ def _decoded(stored: Stored) -> Recorded[Event]:
     )
 
 
-def _decoded_raw(raw: Raw, only: Collection[type[Event]] | None) -> Recorded[Event] | None:
-    if not raw.subject.startswith(codec.RAW_PREFIX):
-        return codec.decode_stored(raw.subject, raw.data, raw.position, only)
+def _raw_intent(raw: Raw, only: Collection[type[Event]] | None) -> Recorded[Event] | None:
     return codec.decode(
         raw.subject,
         raw.data,

@@ -26,6 +26,8 @@ LOW_WATER = 2000  # messages in the buffer below which more may come
 RETRY_S_MAX = 1.0
 CREATE_S = 1.0  # a request that went to a dying server is not answered
 
+_tuple = tuple.__new__
+
 log = structlog.get_logger(__name__)
 
 
@@ -239,7 +241,8 @@ class StreamReader:
         self._consumer_seq = number
         self._pending = parts[8]
         self.received = position = int(parts[5])
-        self._buffer.append(Raw(position, subject.decode(), data, headers, int(parts[7])))
+        raw = position, subject.decode(), data, headers, int(parts[7])
+        self._buffer.append(_tuple(Raw, raw))  # in half the time of a named tuple's own __new__
         if not self._ready.is_set():
             self._ready.set()
 
