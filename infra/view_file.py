@@ -35,6 +35,7 @@ from domain.errors import Invalid
 from domain.event import Event
 from domain.recorded import Recorded
 from domain.view import Table
+from infra.bloom import BloomFilter
 from infra.model_json import model_json
 from infra.ports import Page
 from infra.view_journal import PLACE_END, PLACES, Changes, Gap, Journal, news, take_rows
@@ -74,6 +75,7 @@ class Rows(Generic[Row]):
         self._hot_bytes = 0
         self._hot_bytes_max = OPEN_BYTES_MAX if table.open else HOT_BYTES_MAX
         self._absent: set[str] = set()  # keys that the file was asked for and does not have
+        self._came: BloomFilter | None = None  # the keys that the file may have, if that is known
         name = quoted(table.name)
         marks = ", ".join("?" for _ in range(3 + len(table.columns)))
         self._select = f"SELECT body FROM {name} WHERE key = ?"
@@ -89,7 +91,7 @@ class Rows(Generic[Row]):
         hot = self._hot.get(key)
         if hot is not None:
             return hot[0]
-        if key in self._absent:
+        if key in self._absent or (self._came is not None and key not in self._came):
             return None
         found = db.execute(self._select, (key,)).fetchone()
         if found is None:
@@ -109,13 +111,14 @@ class Rows(Generic[Row]):
     def fold(self, db: sqlite3.Connection, events: Sequence[Recorded[Event]]) -> None:
         """Fold a batch, or a part of it, into ``fresh``."""
         table, fresh = self.table, self.fresh
-        keys, fold, wanted, anew = table.keys, table.fold, self._wanted, self._anew
-        places, touched = self._fresh_places, self._fresh_touched
+        keys, fold, once = table.keys, table.fold, table.once
+        wanted, anew = self._wanted, self._anew
+        places, touched, came = self._fresh_places, self._fresh_touched, self._came
         for recorded in events:
             kind = type(recorded.event)
             if wanted and kind not in wanted:
                 continue
-            alone = table.once or kind in anew
+            alone = once or kind in anew
             for place, key in enumerate(keys(recorded), recorded.position * PLACES):
                 before = None if alone else fresh[key] if key in fresh else self._before(db, key)
                 after = fold(before, recorded, key)
@@ -124,6 +127,8 @@ class Rows(Generic[Row]):
                 fresh[key] = after
                 if before is None:
                     places[key] = place
+                    if came is not None:
+                        came.add(key)
                 else:
                     touched.add(key)
 
@@ -149,7 +154,7 @@ class Rows(Generic[Row]):
         inserts: list[list[Any]] = []
         deletes: list[tuple[str]] = []
         updates: dict[tuple[str, ...], list[list[Any]]] = {}
-        once, columns = self.table.once, self.table.columns
+        once, columns, places = self.table.once, self.table.columns, self._places
         for key, row in self.changed.items():
             hot = None if once else self._drop(key)
             if row is None:
@@ -158,10 +163,11 @@ class Rows(Generic[Row]):
                     deletes.append((key,))
                 continue
             body = model_json(row).decode()
-            place = self._places.get(key)
+            place = places.get(key)
             if place is not None:
                 self._absent.discard(key)
-                inserts.append([place, key, body, *[getattr(row, column) for column in columns]])
+                fields = row.__dict__
+                inserts.append([place, key, body, *[fields[column] for column in columns]])
                 differs = columns if key in self._touched else None
             else:
                 differs = columns if hot is None else _differing(columns, hot, row)
@@ -186,11 +192,19 @@ class Rows(Generic[Row]):
         self._touched.clear()
         return changes
 
+    def begin(self) -> None:
+        """The file is empty. As long as all its rows come from here, it is not asked for a key that
+        has never come: the answer would have to wait for a commit that is under way.
+        """
+        if not self.table.once:  # those are not looked up anyway
+            self._came = BloomFilter()
+
     def forget(self) -> None:
         """Keep no row at hand: the file has changed by itself."""
         self._hot.clear()
         self._hot_bytes = 0
         self._absent.clear()
+        self._came = None
 
     def _before(self, db: sqlite3.Connection, key: str) -> Row | None:
         """The row that a batch's first event of this key is folded into."""
@@ -234,6 +248,9 @@ class ViewFile:
         self._rows = {table.name: Rows(table) for table in tables}
         self._db, self._journal = self._open()
         self._applied: int = self._db.execute("SELECT position FROM checkpoint").fetchone()[0]
+        if not self._applied:
+            for rows in self._rows.values():
+                rows.begin()
         self._committed = self._applied
         self._pending = 0  # events to come, as of the newest batch
         self._source: Path | None = None  # the neighbour's file that is attached

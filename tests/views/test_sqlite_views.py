@@ -423,6 +423,32 @@ def test_a_watcher_hears_of_every_changed_row_and_of_those_that_go(tmp_path: Pat
     assert heard == [("a", Count(name="a", times=2)), ("a", None)]
 
 
+def test_a_file_that_began_empty_is_not_asked_for_what_never_came(tmp_path: Path) -> None:
+    """The answer would wait for a commit. What a restart finds there, it has to ask for."""
+
+    def asked(views: SqliteViews) -> list[str]:
+        found: list[str] = []
+        views._db.set_trace_callback(lambda sql: found.append(sql) if "key = " in sql else None)
+        return found
+
+    views = SqliteViews(tmp_path, [COUNTS])
+    questions = asked(views)
+    events = [at(n, cancelled(f"i-{n}")) for n in range(1, 301)]
+    views.apply(batch(*events[:150]))
+    views.commit()
+    views.apply(batch(*events[150:]))
+    assert views.get(COUNTS, "i-301") is None
+    assert questions == []
+    views.close()
+
+    again = SqliteViews(tmp_path, [COUNTS])
+    questions = asked(again)
+    again.apply(batch(at(301, cancelled("i-1")), at(302, cancelled("i-301"))))
+    assert again.get(COUNTS, "i-1") == Count(name="i-1", times=2)
+    assert again.get(COUNTS, "i-301") == Count(name="i-301", times=1)
+    assert len(questions) == 2
+
+
 @pytest.mark.parametrize("table", [COUNTS, replace(COUNTS, open=lambda row: row.times % 3 > 0)])
 def test_what_is_kept_hot_is_what_the_file_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Table[Count]
