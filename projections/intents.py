@@ -107,6 +107,14 @@ class Refusal(_Row):
     existing: str
 
 
+class Entry(_Row):
+    """The beginning of a stay in one status, by the event at ``position``."""
+
+    phase: Status
+    timestamp: AwareDatetime
+    position: int
+
+
 class Phase(_Row):
     """One stay in one status; ``duration_seconds`` is None while it lasts."""
 
@@ -168,7 +176,12 @@ class IntentRow(_Row):
     deployment_url: str = ""
     version: str = ""
     outcome: str = ""  # how it ended, one sentence
-    lifecycle: tuple[Phase, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def lifecycle(self) -> tuple[Phase, ...]:
+        """Its stays, the newest one last; an end takes no time."""
+        return tuple(map(_phase, self.entries, (*self.entries[1:], None)))
 
 
 _BLANK = {name: field.default for name, field in IntentRow.model_fields.items()}
@@ -261,7 +274,7 @@ def _fold_intent(row: IntentRow | None, recorded: AnyRecorded, _: str) -> Intent
     status: Status = changed.get("status", row.status)
     changed.update(position=recorded.position, updated_at=event.at, open=status in OPEN)
     if status != row.status:
-        changed["lifecycle"] = _next_phase(row.lifecycle, status, event, recorded.position)
+        changed["entries"] = (*row.entries, _entry(status, event, recorded.position))
     return updated(row, changed)
 
 
@@ -292,7 +305,7 @@ def _of_older_attempt(row: IntentRow, event: Event) -> bool:
 
 def _queued(event: IntentQueued, position: int, *, before: IntentRow | None) -> IntentRow:
     intent = event.intent
-    lifecycle = before.lifecycle if before else ()
+    entry = _entry("queued", event, position)
     values = {
         "intent_id": event.intent_id,
         "intent": intent,
@@ -309,32 +322,30 @@ def _queued(event: IntentQueued, position: int, *, before: IntentRow | None) -> 
         "stream_position": position,
         "position": position,
         "overridden": before.overridden if before else None,
-        "lifecycle": _next_phase(lifecycle, "queued", event, position),
+        "entries": (*before.entries, entry) if before else (entry,),
     }
     return made(IntentRow, {**_BLANK, **values})
 
 
-def _next_phase(
-    lifecycle: tuple[Phase, ...], status: Status, event: Event, position: int
-) -> tuple[Phase, ...]:
-    done = lifecycle
-    if lifecycle and lifecycle[-1].status == "active":
-        last = lifecycle[-1]
-        seconds = round((event.at - last.timestamp).total_seconds(), 3)
-        closed = updated(last, {"status": "done", "duration_seconds": seconds})
-        done = (*lifecycle[:-1], closed)
-    over = status not in OPEN
-    phase = made(
-        Phase,
-        {
-            "phase": status,
-            "status": "done" if over else "active",
-            "timestamp": event.at,
-            "duration_seconds": 0.0 if over else None,
-            "position": position,
-        },
+def _entry(status: Status, event: Event, position: int) -> Entry:
+    return made(Entry, {"phase": status, "timestamp": event.at, "position": position})
+
+
+def _phase(entry: Entry, following: Entry | None) -> Phase:
+    seconds: float | None
+    if entry.phase not in OPEN:
+        seconds = 0.0
+    elif following is None:
+        seconds = None
+    else:
+        seconds = round((following.timestamp - entry.timestamp).total_seconds(), 3)
+    return Phase(
+        phase=entry.phase,
+        status="active" if seconds is None else "done",
+        timestamp=entry.timestamp,
+        duration_seconds=seconds,
+        position=entry.position,
     )
-    return (*done, phase)
 
 
 def _completed(row: IntentRow, event: IntentCompleted) -> dict[str, Any]:
@@ -582,7 +593,7 @@ REFUSALS = Table(
 )
 INTENTS = Table(
     name="intents",
-    version=3,
+    version=4,
     subjects=INTENT_SUBJECTS,
     row=IntentRow,
     keys=_intent_keys,

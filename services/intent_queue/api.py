@@ -78,10 +78,11 @@ def routes(ctx: Context) -> Sequence[Any]:
 
 def as_json(ctx: Context, row: IntentRow) -> dict[str, Any]:
     """One intent as ``GET /intents/{id}`` answers it."""
-    hidden = {"intent", "due", "ending", "rank", "stream_position", "grants", "quorum", "open"}
+    inner = {"intent", "due", "ending", "rank", "stream_position", "grants", "quorum", "open"}
     return {
         **row.intent.model_dump(mode="json"),
-        **row.model_dump(mode="json", exclude=hidden),
+        **row.model_dump(mode="json", exclude={*inner, "entries"}),
+        "lifecycle": [phase.model_dump(mode="json") for phase in row.lifecycle],
         "queue_position": queue_position(ctx, row),
     }
 
