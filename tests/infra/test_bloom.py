@@ -20,4 +20,4 @@ def test_few_others_seem_to_have_been_added() -> None:
     for number in range(100_000):
         known.add(f"added/{number}")
     others = sum(f"other/{number}" in known for number in range(10_000))
-    assert 600 < others < 1300  # one in eleven: 909
+    assert 50 < others < 300  # (1 - e^(-3 * 100,000 / 2^20))^3: 154
