@@ -7,7 +7,7 @@ and only who shares enough of them is compared. The answer is exact, never a gue
 Memory      about 5 KB an open intent
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from struct import Struct
@@ -29,8 +29,7 @@ class OpenIntents:
         self._by_id: dict[str, OpenIntent] = {}
         self._by_name: dict[str, dict[str, OpenIntent]] = {}
         self._sizes: dict[int, _Likes] = {}
-        for intent in intents:
-            self.add(intent)
+        self.update(intents)
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -43,13 +42,20 @@ class OpenIntents:
 
     def add(self, intent: OpenIntent) -> None:
         """Take it in, in place of one with the same id."""
-        self.remove(intent.intent_id)
-        self._by_id[intent.intent_id] = intent
-        self._by_name.setdefault(intent.service_name, {})[intent.intent_id] = intent
-        size = _size_class(intent.wish.size)
-        if size not in self._sizes:
-            self._sizes[size] = _Likes(size)
-        self._sizes[size].add(intent)
+        self.update((intent,))
+
+    def update(self, intents: Iterable[OpenIntent]) -> None:
+        """Take all of them in, the last of each id, in place of one with the same id."""
+        sizes: dict[int, list[OpenIntent]] = {}
+        for intent_id, intent in {intent.intent_id: intent for intent in intents}.items():
+            self.remove(intent_id)
+            self._by_id[intent_id] = intent
+            self._by_name.setdefault(intent.service_name, {})[intent_id] = intent
+            sizes.setdefault(_size_class(intent.wish.size), []).append(intent)
+        for size, of_size in sizes.items():
+            if size not in self._sizes:
+                self._sizes[size] = _Likes(size)
+            self._sizes[size].update(of_size)
 
     def remove(self, intent_id: str) -> None:
         """Forget it; nothing happens when it is not there."""
@@ -90,15 +96,17 @@ class _Likes:
         self._known: list[dict[bytes, set[OpenIntent] | OpenIntent]]
         self._known = [{} for _ in self._cut(bytes(_BYTES))]
 
-    def add(self, intent: OpenIntent) -> None:
-        for known, piece in zip(self._known, self._pieces(intent.wish), strict=True):
-            there = known.get(piece)
-            if there is None:
-                known[piece] = intent  # mostly it is the only one: a set would take much more
-            elif isinstance(there, set):
-                there.add(intent)
-            else:
-                known[piece] = {there, intent}
+    def update(self, intents: Sequence[OpenIntent]) -> None:
+        cut = zip(*(self._pieces(intent.wish) for intent in intents), strict=True)
+        for known, pieces in zip(self._known, cut, strict=True):
+            for piece, intent in zip(pieces, intents, strict=True):
+                there = known.setdefault(piece, intent)
+                if there is intent:
+                    continue  # mostly it is the only one: a set would take much more
+                if isinstance(there, set):
+                    there.add(intent)
+                else:
+                    known[piece] = {there, intent}
 
     def remove(self, intent: OpenIntent) -> None:
         for known, piece in zip(self._known, self._pieces(intent.wish), strict=True):

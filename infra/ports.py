@@ -228,6 +228,22 @@ class Views(Reading, Protocol):
         reading many rows of which little is needed. Empty at the end.
         """
 
+    def fields(
+        self,
+        table: Table[Any],
+        *paths: str,
+        where: Mapping[str, object] | None = None,
+        above: int = 0,
+        limit: int,
+    ) -> Sequence[tuple[Any, ...]]:
+        """Place, key and some fields (``name``, ``name.inner``) of the next rows in the order of
+        the log; ``above`` is the place after which they are. In a tenth of the time that making the
+        rows takes. Empty at the end.
+
+        Raises:
+            Invalid: ``where`` names what is no column.
+        """
+
     def watching(
         self, table: Table[Row], watcher: Callable[[str, Row | None], None]
     ) -> AbstractContextManager[None]:

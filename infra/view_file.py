@@ -283,6 +283,24 @@ class ViewFile:
             (above, limit),
         ).fetchall()
 
+    def fields(
+        self,
+        table: Table[Any],
+        *paths: str,
+        where: Mapping[str, object] | None = None,
+        above: int = 0,
+        limit: int,
+    ) -> list[tuple[Any, ...]]:
+        condition, values = _where(table, where or {})
+        condition = f"{condition} AND" if condition else "WHERE"
+        self._written(table)
+        picked = "".join(", body ->> ?" for _ in paths)
+        return self._db.execute(
+            f"SELECT place, key{picked} FROM {quoted(table.name)}"
+            f" {condition} place > ? ORDER BY place LIMIT ?",
+            [*(f"$.{path}" for path in paths), *values, above, limit],
+        ).fetchall()
+
     def count(
         self, table: Table[Any], *, below: tuple[str, object] | None = None, **where: object
     ) -> int:

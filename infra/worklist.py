@@ -8,7 +8,6 @@ Rebuild   read from the views once, when a term begins; from then on every chang
 
 import asyncio
 from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -20,28 +19,23 @@ from infra.ports import Views
 
 Row = TypeVar("Row", bound=BaseModel)
 
+_TURN = 1000  # rows, some milliseconds
+
 
 class WorkList(Generic[Row]):
     """The open rows of a table. Use it as an asynchronous context, within one term.
 
-    ``key`` gives a row's key, ``rank`` its place, or None where it is no open work; ``where`` is
-    what holds for every open row.
+    ``rank`` is the field, a number, by which they come; ``column`` the one that is true of open
+    rows. Without one every row of the table is open.
     """
 
     def __init__(
-        self,
-        views: Views,
-        table: Table[Row],
-        *,
-        key: Callable[[Row], str],
-        rank: Callable[[Row], int | None],
-        where: Mapping[str, object] | None = None,
+        self, views: Views, table: Table[Row], *, rank: str, column: str | None = None
     ) -> None:
         self._views = views
         self._table = table
-        self._key = key
         self._rank = rank
-        self._where = where
+        self._column = column
         self._ranks: dict[str, int] = {}
         self._order: list[tuple[int, str]] = []
         self._watching: AbstractContextManager[Any]
@@ -69,19 +63,22 @@ class WorkList(Generic[Row]):
         return [row for row in rows if row is not None]
 
     async def _read(self) -> None:
-        cursor = ""
-        while True:
-            page = self._views.page(self._table, where=self._where, limit=500, cursor=cursor)
-            for row in page.rows:
-                self._seen(self._key(row), row)
-            cursor = page.cursor
-            if not cursor:
-                return
+        where = {self._column: True} if self._column else None
+        above = 0
+        while rows := self._views.fields(
+            self._table, self._rank, where=where, above=above, limit=_TURN
+        ):
+            above = rows[-1][0]
+            for _, key, rank in rows:
+                self._place(key, rank)
             await asyncio.sleep(0)  # the lease is renewed in between
 
     def _seen(self, key: str, row: Row | None) -> None:
+        closed = row is None or (self._column and not getattr(row, self._column))
+        self._place(key, None if closed else getattr(row, self._rank))
+
+    def _place(self, key: str, rank: int | None) -> None:
         before = self._ranks.pop(key, None)
-        rank = None if row is None else self._rank(row)
         if before is not None:
             del self._order[bisect_left(self._order, (before, key))]
         if rank is not None:

@@ -75,9 +75,7 @@ async def _unless_there(ctx: Context, events: Sequence[Event], term: Term) -> in
 
 def undecided(ctx: Context) -> WorkList[Undecided]:
     """What waits for a decision, most urgent first."""
-    return WorkList(
-        ctx.views, UNDECIDED, key=lambda row: row.intent.intent_id, rank=lambda row: row.rank
-    )
+    return WorkList(ctx.views, UNDECIDED, rank="rank")
 
 
 def deciding(

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 import structlog
 
 from domain.errors import LogRefused, PhoenixError, TransientError
-from domain.intake import OpenIntent, Queue, judge
+from domain.intake import OpenIntent, Queue, judge, wish_of
 from domain.intent import Intent, IntentQueued, IntentRefused
 from domain.open_intents import OpenIntents
 from infra.ports import Append, Context, Meta, Term, Write
 from infra.worklist import WorkList
-from projections.intents import INTENTS, OPEN_RAW, IntentRow, OpenRaw, raw_key
+from projections.intents import INTENTS, OPEN_RAW, IntentRow, OpenRaw
 
 _BATCH = 500
-_TURN = 50
+_TURN = 300
+_ASKED = ("intent.service_name", "intent.purpose")
 _IDLE_S = 1.0
 _RETRY_S = 0.2
 Answer = IntentQueued | IntentRefused
@@ -27,9 +28,7 @@ _log = structlog.get_logger(__name__)
 
 def unanswered(ctx: Context) -> WorkList[OpenRaw]:
     """Raw messages without an answer, oldest first."""
-    return WorkList(
-        ctx.views, OPEN_RAW, key=lambda raw: raw_key(raw.position), rank=lambda raw: raw.position
-    )
+    return WorkList(ctx.views, OPEN_RAW, rank="position")
 
 
 class Door:
@@ -68,14 +67,15 @@ class Door:
 
     async def _read_open_intents(self) -> None:
         """Once a term; changes meanwhile arrive through ``_seen``."""
-        cursor = ""
-        while True:
-            page = self._ctx.views.page(INTENTS, where={"open": True}, limit=_TURN, cursor=cursor)
-            for row in page.rows:
-                self._seen(row.intent_id, row)
-            cursor = page.cursor
-            if not cursor:
-                return
+        above = 0
+        while rows := self._ctx.views.fields(
+            INTENTS, *_ASKED, where={"open": True}, above=above, limit=_TURN
+        ):
+            above = rows[-1][0]
+            self._open.update(
+                OpenIntent(intent_id=id, service_name=name, wish=wish_of(name, purpose))
+                for _, id, name, purpose in rows
+            )
             await asyncio.sleep(0)  # the lease is renewed in between
 
     def _next(self) -> list[OpenRaw]:

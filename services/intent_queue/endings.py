@@ -15,13 +15,7 @@ _CAPACITY = 128
 
 def due(ctx: Context) -> WorkList[IntentRow]:
     """Intents whose end, or new beginning, is not on the record yet, oldest first."""
-    return WorkList(
-        ctx.views,
-        INTENTS,
-        key=lambda row: row.intent_id,
-        rank=lambda row: row.position if row.due else None,
-        where={"due": True},
-    )
+    return WorkList(ctx.views, INTENTS, rank="position", column="due")
 
 
 def endings(ctx: Context, ended: WorkList[IntentRow]) -> Worker[IntentRow]:

@@ -76,6 +76,14 @@ def test_the_same_name_is_a_twin_until_every_intent_of_it_has_ended() -> None:
     assert len(index) == 0
 
 
+def test_of_several_with_one_id_the_last_is_taken_in() -> None:
+    index = OpenIntents([intent(1, "one", "aaa bbb"), intent(1, "two", "ccc ddd")])
+    assert [known.service_name for known in index] == ["two"]
+    assert index.twin("one", "x") is None
+    index.remove("1")
+    assert index.twin("two", "ccc ddd") is None
+
+
 def test_an_intent_taken_in_again_stands_there_once() -> None:
     index = OpenIntents([intent(1, "one", "track revenue by month")])
     index.add(intent(1, "two", "tickets of several teams"))

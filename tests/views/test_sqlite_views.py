@@ -423,6 +423,44 @@ def test_a_watcher_hears_of_every_changed_row_and_of_those_that_go(tmp_path: Pat
     assert heard == [("a", Count(name="a", times=2)), ("a", None)]
 
 
+class Inner(BaseModel):
+    text: str
+
+
+class Outer(BaseModel):
+    inner: Inner
+    times: int
+    open: bool
+
+
+def test_some_fields_are_read_in_the_order_of_the_log(tmp_path: Path) -> None:
+    table: Table[Outer] = Table(
+        name="outer",
+        version=1,
+        subjects=("events.intent.>",),
+        row=Outer,
+        keys=_keys,
+        fold=lambda _, r, key: Outer(
+            inner=Inner(text=r.event.reason), times=r.position, open=key != "b"
+        ),
+        columns=("open",),
+    )
+    views = SqliteViews(tmp_path, [table])
+    texts = {"c": 'a "quoted" line\n', "b": "not open", "a": "ä $.x", "d": ""}
+    views.apply(
+        batch(*(at(n, cancelled(key, texts[key])) for n, key in enumerate("cbad", start=1)))
+    )
+    paths = ("inner.text", "times", "missing")
+    read = views.fields(table, *paths, where={"open": True}, limit=2)
+    assert [row[1:] for row in read] == [("c", texts["c"], 1, None), ("a", texts["a"], 3, None)]
+    rest = views.fields(table, *paths, where={"open": True}, above=read[-1][0], limit=2)
+    assert [row[1:] for row in rest] == [("d", "", 4, None)]
+    assert views.fields(table, above=rest[-1][0], limit=2) == []
+    assert [key for _, key in views.fields(table, limit=9)] == list("cbad")
+    with pytest.raises(Invalid, match="'times' is not one of open"):
+        views.fields(table, where={"times": 1}, limit=1)
+
+
 def test_a_file_that_began_empty_is_not_asked_for_what_never_came(tmp_path: Path) -> None:
     """The answer would wait for a commit. What a restart finds there, it has to ask for."""
 

@@ -17,12 +17,12 @@ from infra.views import SqliteViews
 from infra.worklist import WorkList
 
 T0 = datetime(2030, 1, 1, tzinfo=UTC)
-RANKS: dict[Priority, int] = {"critical": 0, "high": 1, "medium": 2}
+RANKS: dict[Priority, int] = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
 
 class Job(BaseModel):
     name: str
-    priority: Priority
+    rank: int
     open: bool
 
 
@@ -33,7 +33,7 @@ def _keys(recorded: Recorded[Any]) -> Iterable[str]:
 def _fold(row: Job | None, recorded: Recorded[Any], key: str) -> Job | None:
     if isinstance(recorded.event, IntentReprioritized):
         priority = recorded.event.priority
-        return Job(name=key, priority=priority, open=priority != "low")
+        return Job(name=key, rank=RANKS[priority], open=priority != "low")
     return None
 
 
@@ -71,13 +71,7 @@ def apply(views: SqliteViews, changes: list[tuple[str, str]]) -> None:
 
 
 def worklist(views: SqliteViews) -> WorkList[Job]:
-    return WorkList(
-        views,
-        JOBS,
-        key=lambda job: job.name,
-        rank=lambda job: RANKS[job.priority] if job.open else None,
-        where={"open": True},
-    )
+    return WorkList(views, JOBS, rank="rank", column="open")
 
 
 @given(CHANGES, CHANGES)
@@ -89,7 +83,7 @@ async def test_it_lists_what_a_query_would_find(
     async with worklist(views) as work:
         for step in after:
             apply(views, [step])
-            found = sorted(views.all(JOBS, open=True), key=lambda j: (RANKS[j.priority], j.name))
+            found = sorted(views.all(JOBS, open=True), key=lambda j: (j.rank, j.name))
             assert work.first(10) == found
             assert work.first(2) == found[:2]
             assert len(work) == len(found)
@@ -98,9 +92,9 @@ async def test_it_lists_what_a_query_would_find(
 
 async def test_it_reads_more_than_a_page_and_hears_nothing_after_its_end(tmp_path: Path) -> None:
     views = SqliteViews(tmp_path, [JOBS])
-    apply(views, [(f"{n:04d}", "high") for n in range(1203)])
+    apply(views, [(f"{n:04d}", "high") for n in range(2403)])
     async with worklist(views) as work:
-        assert [job.name for job in work.first(2000)] == [f"{n:04d}" for n in range(1203)]
+        assert [job.name for job in work.first(3000)] == [f"{n:04d}" for n in range(2403)]
     apply(views, [("late", "high")])
-    assert len(work) == 1203
+    assert len(work) == 2403
     views.close()
