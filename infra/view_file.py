@@ -294,7 +294,7 @@ class ViewFile:
         condition, values = _where(table, where or {})
         condition = f"{condition} AND" if condition else "WHERE"
         self._written(table)
-        picked = "".join(", body ->> ?" for _ in paths)
+        picked = ", json_extract(body, ?)" * len(paths)
         return self._db.execute(
             f"SELECT place, key{picked} FROM {quoted(table.name)}"
             f" {condition} place > ? ORDER BY place LIMIT ?",
