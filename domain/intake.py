@@ -51,11 +51,12 @@ class OpenIntent:
 
     @classmethod
     def of(cls, intent: Intent) -> "OpenIntent":
-        return cls(
-            intent_id=intent.intent_id,
-            service_name=intent.service_name,
-            wish=wish_of(intent.service_name, intent.purpose),
-        )
+        return cls.asking(intent.intent_id, intent.service_name, intent.purpose)
+
+    @classmethod
+    def asking(cls, intent_id: str, service_name: str, purpose: str) -> "OpenIntent":
+        wish = wish_of(service_name, purpose)
+        return cls(intent_id=intent_id, service_name=service_name, wish=wish)
 
 
 @dataclass(frozen=True, slots=True)

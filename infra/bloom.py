@@ -18,17 +18,13 @@ class BloomFilter:
         self._bits = bytearray((1 << _WIDTH) // 8)
 
     def add(self, text: str) -> None:
-        bits, code = self._bits, hash(text)
-        for _ in range(3):
-            bit = code & _MASK
-            bits[bit >> 3] |= 1 << (bit & 7)
-            code >>= _WIDTH
+        for bit in _bits(text):
+            self._bits[bit >> 3] |= 1 << (bit & 7)
 
     def __contains__(self, text: str) -> bool:
-        bits, code = self._bits, hash(text)
-        for _ in range(3):
-            bit = code & _MASK
-            if not bits[bit >> 3] & 1 << (bit & 7):
-                return False
-            code >>= _WIDTH
-        return True
+        return all(self._bits[bit >> 3] & 1 << (bit & 7) for bit in _bits(text))
+
+
+def _bits(text: str) -> tuple[int, ...]:
+    code = hash(text)
+    return code & _MASK, code >> _WIDTH & _MASK, code >> 2 * _WIDTH & _MASK

@@ -154,7 +154,7 @@ class Rows(Generic[Row]):
         inserts: list[list[Any]] = []
         deletes: list[tuple[str]] = []
         updates: dict[tuple[str, ...], list[list[Any]]] = {}
-        once, columns, places = self.table.once, self.table.columns, self._places
+        once, columns = self.table.once, self.table.columns
         for key, row in self.changed.items():
             hot = None if once else self._drop(key)
             if row is None:
@@ -163,11 +163,10 @@ class Rows(Generic[Row]):
                     deletes.append((key,))
                 continue
             body = model_json(row).decode()
-            place = places.get(key)
+            place = self._places.get(key)
             if place is not None:
                 self._absent.discard(key)
-                fields = row.__dict__
-                inserts.append([place, key, body, *[fields[column] for column in columns]])
+                inserts.append([place, key, body, *[getattr(row, column) for column in columns]])
                 differs = columns if key in self._touched else None
             else:
                 differs = columns if hot is None else _differing(columns, hot, row)
@@ -292,7 +291,7 @@ class ViewFile:
         limit: int,
     ) -> list[tuple[Any, ...]]:
         condition, values = _where(table, where or {})
-        condition = f"{condition} AND" if condition else "WHERE"
+        condition = _and(condition)
         self._written(table)
         picked = ", json_extract(body, ?)" * len(paths)
         return self._db.execute(
@@ -307,7 +306,7 @@ class ViewFile:
         self._written(table)
         condition, values = _where(table, where)
         if below is not None:
-            condition = f"{condition} AND" if condition else "WHERE"
+            condition = _and(condition)
             condition += f" {_column(table, below[0], 'below')} < ?"
             values.append(below[1])
         found = self._db.execute(f"SELECT count(*) FROM {quoted(table.name)} {condition}", values)
@@ -329,7 +328,7 @@ class ViewFile:
         column = _column(table, order, "order") if order else "place"
         condition, values = _where(table, where or {})
         if text:
-            condition = f"{condition} AND" if condition else "WHERE"
+            condition = _and(condition)
             condition += " body LIKE ? ESCAPE '\\'"
             values.append(f"%{_like(text)}%")
         rows = self._written(table)
@@ -338,7 +337,7 @@ class ViewFile:
             self._db.execute(f"SELECT count(*) FROM {name} {condition}", values).fetchone()[0]
         )
         if cursor:
-            condition = f"{condition} AND" if condition else "WHERE"
+            condition = _and(condition)
             condition += f" ({column}, place) {'<' if descending else '>'} (?, ?)"
             values.extend(_decode_cursor(cursor))
         direction = "DESC" if descending else "ASC"
@@ -626,6 +625,11 @@ def _where(table: Table[Any], where: Mapping[str, object]) -> tuple[str, list[An
                 conditions.append("key > ? AND key < ?")
                 values += [f"{wanted}/", f"{wanted}0"]  # 0 comes after the slash
     return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
+
+
+def _and(condition: str) -> str:
+    """What ``_where`` returned, to be followed by one more condition."""
+    return f"{condition} AND" if condition else "WHERE"
 
 
 def _like(text: str) -> str:

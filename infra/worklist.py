@@ -8,6 +8,7 @@ Rebuild   read from the views once, when a term begins; from then on every chang
 
 import asyncio
 from bisect import bisect_left, insort
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -20,6 +21,20 @@ from infra.ports import Views
 Row = TypeVar("Row", bound=BaseModel)
 
 _TURN = 1000  # rows, some milliseconds
+
+
+async def in_turns(
+    views: Views, table: Table[Any], *paths: str, where: Mapping[str, object], limit: int
+) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
+    """``Views.fields`` of all rows, so many at a time: the lease is renewed in between.
+
+    What changes meanwhile has to be heard of by watching the table.
+    """
+    above = 0
+    while rows := views.fields(table, *paths, where=where, above=above, limit=limit):
+        above = rows[-1][0]
+        yield rows
+        await asyncio.sleep(0)
 
 
 class WorkList(Generic[Row]):
@@ -63,15 +78,10 @@ class WorkList(Generic[Row]):
         return [row for row in rows if row is not None]
 
     async def _read(self) -> None:
-        where = {self._column: True} if self._column else None
-        above = 0
-        while rows := self._views.fields(
-            self._table, self._rank, where=where, above=above, limit=_TURN
-        ):
-            above = rows[-1][0]
+        where = {self._column: True} if self._column else {}
+        async for rows in in_turns(self._views, self._table, self._rank, where=where, limit=_TURN):
             for _, key, rank in rows:
                 self._place(key, rank)
-            await asyncio.sleep(0)  # the lease is renewed in between
 
     def _seen(self, key: str, row: Row | None) -> None:
         closed = row is None or (self._column and not getattr(row, self._column))

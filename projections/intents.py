@@ -76,7 +76,6 @@ OPEN: tuple[Status, ...] = (
 )
 _OF_NO_INTENT = frozenset((RawIntent, IntentRefused))
 _OWN = frozenset((IntentReprioritized, IntentCancelled, IntentCompleted, IntentFailed))
-_POSITION_LENGTH = 16  # of a position in a key, with the slash before it
 AnyRecorded = Recorded[Any]
 
 
@@ -428,6 +427,10 @@ def _decided(row: IntentRow, event: DecisionMade) -> dict[str, Any]:
     return changed
 
 
+def _rated(_: IntentRow, event: SpecVerified | SpecOptimized) -> dict[str, Any]:
+    return {"spec_score": event.score.total}
+
+
 def _accepted(row: IntentRow, event: SpecAccepted) -> dict[str, Any]:
     status = "building" if row.intent.auto_build else "awaiting_approval"
     return {"spec_score": event.score, "status": status}
@@ -436,6 +439,10 @@ def _accepted(row: IntentRow, event: SpecAccepted) -> dict[str, Any]:
 def _runs(_: IntentRow, event: DeploymentHealthy) -> dict[str, Any]:
     text = f"{event.service_name} {event.version} runs at {event.url}"
     return _ends("completed", "deploying", text, version=event.version, url=event.url)
+
+
+def _not_deployed(_: IntentRow, event: DeploymentFailed | DeploymentRolledBack) -> dict[str, Any]:
+    return _ends("failed", "deploying", event.reason)
 
 
 def _retired(_: IntentRow, event: DeploymentRetired) -> dict[str, Any]:
@@ -472,8 +479,8 @@ _CHANGES: dict[type[Event], Callable[[IntentRow, Any], dict[str, Any]]] = {
     ),
     DecisionOverridden: lambda row, e: _by_override(row, _overridden(e)),
     SpecDrafted: lambda _, e: {"status": "spec_generation", "questions": ()},
-    SpecVerified: lambda _, e: {"spec_score": e.score.total},
-    SpecOptimized: lambda _, e: {"spec_score": e.score.total},
+    SpecVerified: _rated,
+    SpecOptimized: _rated,
     SpecNeedsDetail: lambda _, e: {"status": "needs_detail", "questions": e.questions},
     SpecAccepted: _accepted,
     BuildStarted: lambda _, e: {
@@ -491,15 +498,15 @@ _CHANGES: dict[type[Event], Callable[[IntentRow, Any], dict[str, Any]]] = {
     ),
     DeploymentStarted: lambda _, e: {"status": "deploying", "version": e.version},
     DeploymentHealthy: _runs,
-    DeploymentFailed: lambda _, e: _ends("failed", "deploying", e.reason),
-    DeploymentRolledBack: lambda _, e: _ends("failed", "deploying", e.reason),
+    DeploymentFailed: _not_deployed,
+    DeploymentRolledBack: _not_deployed,
     DeploymentRetired: _retired,
 }
 
 
 def _timeline_keys(recorded: AnyRecorded) -> Iterable[str]:
     intent_id = intent_of(recorded)
-    return (f"{intent_id}/{str(recorded.position).zfill(15)}",) if intent_id else ()
+    return (f"{intent_id}/{recorded.position:015d}",) if intent_id else ()
 
 
 def _fold_timeline(_: TimelineRow | None, recorded: AnyRecorded, key: str) -> TimelineRow | None:
@@ -507,7 +514,7 @@ def _fold_timeline(_: TimelineRow | None, recorded: AnyRecorded, key: str) -> Ti
     return made(
         TimelineRow,
         {
-            "intent_id": key[:-_POSITION_LENGTH],
+            "intent_id": key.rpartition("/")[0],
             "position": recorded.position,
             "type": event.short_type,
             "at": event.at,

@@ -462,13 +462,13 @@ class JetStreamSubscription:
     def _decode(self, raws: list[Raw]) -> list[Recorded[Event]]:
         """What is asked for and can be read, up to the first message that cannot."""
         events: list[Recorded[Event]] = []
-        wanted, below, only = self._wanted, self._wanted.below, self._events
+        wanted, only = self._wanted, self._events
         own = self._log.own
         some_own = bool(own)  # while this lasts: nothing is appended meanwhile
         try:
             for raw in raws:
                 position, subject, data, _, _ = raw
-                if subject.startswith(below) or wanted.otherwise(subject):
+                if subject in wanted:
                     recorded = own.take(raw, only) if some_own else None
                     if recorded is None and subject.startswith(codec.RAW_PREFIX):
                         recorded = _raw_intent(raw, only)
@@ -508,15 +508,14 @@ class _Wanted:
     """The literal subjects that some patterns match; asked for every message."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        self.below = tuple(p[:-1] for p in patterns if p.endswith(".>") and "*" not in p)
-        self._others = [p for p in patterns if p[:-1] not in self.below]
+        below = [p[:-1] for p in patterns if p.endswith(".>") and "*" not in p]
+        self._prefixes = tuple(below)
+        self._others = [p for p in patterns if p[:-1] not in below]
 
     def __contains__(self, subject: str) -> bool:
-        return subject.startswith(self.below) or self.otherwise(subject)
-
-    def otherwise(self, subject: str) -> bool:
-        """Whether one of the patterns that are no plain beginnings matches."""
-        return any(covers(pattern, subject) for pattern in self._others)
+        return subject.startswith(self._prefixes) or any(
+            covers(pattern, subject) for pattern in self._others
+        )
 
 
 class _Deadline:

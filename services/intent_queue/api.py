@@ -45,6 +45,18 @@ from services.intent_queue.receipt import Receipt, accepted, queue_position, sub
 
 _BODY_MAX_BYTES = 1_000_000  # the server's own limit on one message
 _BATCH_MAX = 100
+# Of a row: the intent and the lifecycle are shown in other words, the rest is the queue's own.
+_INNER = {
+    "intent",
+    "entries",
+    "due",
+    "ending",
+    "rank",
+    "stream_position",
+    "grants",
+    "quorum",
+    "open",
+}
 _NEAREST = 5  # shown, of so many that are compared triple by triple
 _COMPARED = 50
 AnyRequest = Request[Any, Any, Any]
@@ -78,10 +90,9 @@ def routes(ctx: Context) -> Sequence[Any]:
 
 def as_json(ctx: Context, row: IntentRow) -> dict[str, Any]:
     """One intent as ``GET /intents/{id}`` answers it."""
-    inner = {"intent", "due", "ending", "rank", "stream_position", "grants", "quorum", "open"}
     return {
         **row.intent.model_dump(mode="json"),
-        **row.model_dump(mode="json", exclude={*inner, "entries"}),
+        **row.model_dump(mode="json", exclude=_INNER),
         "lifecycle": [phase.model_dump(mode="json") for phase in row.lifecycle],
         "queue_position": queue_position(ctx, row),
     }

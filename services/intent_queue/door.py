@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import structlog
 
 from domain.errors import LogRefused, PhoenixError, TransientError
-from domain.intake import OpenIntent, Queue, judge, wish_of
+from domain.intake import OpenIntent, Queue, judge
 from domain.intent import Intent, IntentQueued, IntentRefused
 from domain.open_intents import OpenIntents
 from infra.ports import Append, Context, Meta, Term, Write
-from infra.worklist import WorkList
+from infra.worklist import WorkList, in_turns
 from projections.intents import INTENTS, OPEN_RAW, IntentRow, OpenRaw
 
 _BATCH = 500
@@ -67,16 +67,9 @@ class Door:
 
     async def _read_open_intents(self) -> None:
         """Once a term; changes meanwhile arrive through ``_seen``."""
-        above = 0
-        while rows := self._ctx.views.fields(
-            INTENTS, *_ASKED, where={"open": True}, above=above, limit=_TURN
-        ):
-            above = rows[-1][0]
-            self._open.update(
-                OpenIntent(intent_id=id, service_name=name, wish=wish_of(name, purpose))
-                for _, id, name, purpose in rows
-            )
-            await asyncio.sleep(0)  # the lease is renewed in between
+        where = {"open": True}
+        async for rows in in_turns(self._ctx.views, INTENTS, *_ASKED, where=where, limit=_TURN):
+            self._open.update(OpenIntent.asking(*asked) for _, *asked in rows)
 
     def _next(self) -> list[OpenRaw]:
         """Raw messages without an answer, oldest first; empty when there is none."""
