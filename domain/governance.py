@@ -486,7 +486,8 @@ def _grant(command: Grant, approval: Approval, state: State) -> tuple[ApprovalGr
     if command.current and command.current != approval.request.digest:
         raise IllegalTransition("the intent, its SPEC or the policies changed since it was asked")
     warnings = []
-    if command.submitted_by in (command.approver, command.on_behalf_of):
+    # Both may be empty: nobody said who submits it, and nobody has delegated.
+    if command.submitted_by and command.submitted_by in (command.approver, command.on_behalf_of):
         others = {name for name in command.approvers if name != command.submitted_by}
         if others:
             raise NotAllowed("whoever submits an intent does not approve it")

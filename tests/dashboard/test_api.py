@@ -434,6 +434,14 @@ async def test_a_refused_form_shows_the_page_again_with_the_reason(world: World)
     assert "whoever submits an intent does not approve it" in answer.text
 
 
+async def test_an_intent_of_nobody_can_be_approved(world: World) -> None:
+    """Whoever publishes to NATS need not say who they are."""
+    asked = await story.ask(world, by="")
+    path = f"/api/approvals/{asked.approval_id}/approve"
+    answer = await world.client.post(path, headers={"Authorization": "Bearer bob"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "granted")
+
+
 async def test_what_an_intent_says_is_text_and_never_markup(world: World) -> None:
     asked = await story.ask(world, purpose="<script>alert(1)</script> & a <b>bold</b> plan")
     for path in ("/", "/intents", f"/intents/{asked.intent_id}"):

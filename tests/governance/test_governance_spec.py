@@ -355,6 +355,14 @@ def test_the_submitter_does_not_approve_while_somebody_else_could() -> None:
     people.given(*ASKED).when(grant("ann")).then_raises(NotAllowed, match="submits")
 
 
+@pytest.mark.parametrize("principal", ["", "carl"])
+def test_what_nobody_said_they_submitted_anybody_approves(principal: str) -> None:
+    """Nobody is no person: neither the one who approves, nor the one they stand for."""
+    command = grant("bob", submitted_by="", on_behalf_of=principal)
+    expected = granted("bob").model_copy(update={"on_behalf_of": principal})
+    people.given(*ASKED).when(command).then(expected)
+
+
 def test_the_only_approver_may_be_the_submitter_with_a_warning() -> None:
     people.given(*ASKED).when(grant("ann", approvers=("ann",))).then(
         granted("ann", warning="the only approver is the submitter")
